@@ -1,0 +1,119 @@
+"""Every error a user can meet, and the exit status each one gives.
+
+CircuitGraphError             exit
+├── InputError                2     bad input or bad usage
+│   ├── AddressError          2     a node address that cannot be read
+│   ├── SpecError             2     the problems of one file, all at once
+│   ├── RefusedError          2     a well-formed plan that cannot be run as asked
+│   └── UncheckedError        2     --strict, and something could not be checked
+├── NotFiniteError            4     NaN or infinity in a result
+├── AuditError                4     a proof about the model or an executor failed
+└── ResourceError             5     something outside the spec
+    ├── FileError             5     a file or directory that cannot be used
+    ├── LockError             5     another process writes to the run directory
+    └── ModelError            5     a model that cannot be loaded
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+
+class CircuitGraphError(Exception):
+    """Base of all errors that are shown to the user without a traceback."""
+
+    exit_status = 2
+
+
+class InputError(CircuitGraphError):
+    """Bad input or bad usage."""
+
+
+class AddressError(InputError):
+    """A node address that cannot be read."""
+
+
+class RefusedError(InputError):
+    """A well-formed plan that cannot be run as asked; the message names the reason."""
+
+
+class UncheckedError(InputError):
+    """Under `--strict`: something could not be checked."""
+
+
+class NotFiniteError(CircuitGraphError):
+    """NaN or infinity in a result; the message names the experiment."""
+
+    exit_status = 4
+
+
+class AuditError(CircuitGraphError):
+    """A proof about the model or an executor failed."""
+
+    exit_status = 4
+
+
+class ResourceError(CircuitGraphError):
+    """Something outside the spec went wrong."""
+
+    exit_status = 5
+
+
+class FileError(ResourceError):
+    """A file or directory that cannot be used."""
+
+
+class LockError(ResourceError):
+    """Another process writes to the run directory."""
+
+
+class ModelError(ResourceError):
+    """A model that cannot be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a file: what, and where (1-based; 0 = the file as a whole)."""
+
+    message: str
+    line: int = 0
+    column: int = 0
+    source: str = ""
+    file: str = ""
+    """Set when the problem lies in another file than the spec (a prompts file)."""
+
+    def format(self, path: str) -> str:
+        """`file:line:col: message`, then the source line with a caret below the column."""
+        place = ":".join([self.file or path, *(str(n) for n in (self.line, self.column) if n)])
+        if not self.source:
+            return f"{place}: {self.message}"
+        gutter = f"{self.line:>5} | "
+        caret = " " * (len(gutter) - 2) + "| " + " " * max(self.column - 1, 0) + "^"
+        return f"{place}: {self.message}\n{gutter}{self.source}\n{caret}"
+
+
+class SpecError(InputError):
+    """All problems of one file at once."""
+
+    def __init__(self, path: str, problems: Sequence[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(sorted(set(problems), key=lambda p: (p.file, p.line, p.column)))
+        super().__init__("\n".join(problem.format(path) for problem in self.problems))
+
+    def in_file(self, path: str) -> SpecError:
+        """The same problems, reported against `path`."""
+        return SpecError(path, [replace(p) for p in self.problems])
+
+
+def did_you_mean(value: str, choices: Iterable[str], *, limit: int = 12) -> str:
+    """`; did you mean 'x'? have: …` for an unknown name; empty when there is no choice at all."""
+    names = list(dict.fromkeys(choices))
+    if not names:
+        return ""
+    lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(value.lower(), list(lowered), n=1, cutoff=0.5)
+    hint = f"; did you mean '{lowered[near[0]]}'?" if near else ";"
+    shown = ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "")
+    return f"{hint} have: {shown}"

@@ -1,0 +1,107 @@
+"""What a run found: one row per experiment and metric, the effects per pair, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.plan.types import Plan
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. Values are means over pairs, in the metric's units; None = no meaning.
+
+    `std_error`, `ci_low` and `ci_high` (95 %) are of `effect` = metric_patched − metric_base.
+    """
+
+    id: str
+    kind: str
+    label: str
+    sender: str | None
+    sender_position: str | None
+    receiver: str | None
+    receiver_position: str | None
+    path: str | None
+    base: str
+    source: str
+    metric: str
+    metric_base: float
+    metric_other: float | None
+    metric_patched: float
+    effect: float
+    normalized_effect: float | None
+    std_error: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    executor: str
+    normalized_ci_low: float | None = None
+    normalized_ci_high: float | None = None
+    interval: str | None = None
+    """How the interval was made: `bootstrap-t`, `cluster-t`, or None for a single pair."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval leaves out 0; False when there is no interval."""
+        return self.ci_low is not None and self.ci_high is not None and (self.ci_low > 0 or self.ci_high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One experiment under one metric, per pair, before statistics. Arrays have shape [pairs], float64."""
+
+    id: str
+    metric: str
+    metric_base: NDArray[np.float64]
+    metric_other: NDArray[np.float64] | None
+    metric_patched: NDArray[np.float64]
+
+    @property
+    def effect(self) -> NDArray[np.float64]:
+        """metric_patched − metric_base per pair."""
+        return self.metric_patched - self.metric_base
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run. `rows` are in plan order, the primary metric first."""
+
+    graph: CircuitGraph
+    plan: Plan
+    rows: tuple[Row, ...]
+    effects: Mapping[tuple[str, str], NDArray[np.float64]]
+    """(experiment id, metric) → effect per pair."""
+    provenance: Mapping[str, Any]
+    metrics: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    directory: str | None = field(default=None, compare=False)
+
+    @property
+    def primary(self) -> tuple[Row, ...]:
+        """The rows of the first metric."""
+        return tuple(row for row in self.rows if row.metric == self.metrics[0])
+
+    def ranked(self) -> tuple[Row, ...]:
+        """Primary rows, largest |effect| first."""
+        return tuple(sorted(self.primary, key=lambda row: -abs(row.effect)))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The table as a pandas frame, columns as in the docs."""
+        import pandas
+
+        return pandas.DataFrame([asdict(row) for row in self.rows])
+
+    def render(self, path: str) -> None:
+        """Draw the graph with the measured effects; the file ending picks the format."""
+        from circuitgraph.render import render
+
+        render(self.graph, path, rows=self.primary)
