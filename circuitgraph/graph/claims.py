@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from circuitgraph.graph.shape import ModelShape
@@ -223,7 +224,7 @@ class CircuitGraph:
                 case EdgeClaim(senders, receivers):
                     yield from ((s, r, claim) for s in senders for r in receivers)
                 case ChainClaim(hops):
-                    yield from ((s, r, claim) for s, r in zip(hops, hops[1:], strict=False))
+                    yield from ((s, r, claim) for s, r in pairwise(hops))
                 case SetClaim(edges):
                     yield from ((s, r, claim) for s, r in edges)
                 case NodeClaim():

@@ -1,0 +1,45 @@
+"""Collects what is wrong with a spec, each finding with its place in the file. Raises nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from circuitgraph.errors import Problem
+from circuitgraph.graph.claims import Origin
+from circuitgraph.spec.source import Loc, SpecSource
+
+
+@dataclass(slots=True)
+class Findings:
+    """Problems in the order in which they were found.
+
+    Without a source (a spec that was made in Python) a message begins with its place: `edges.3.sender: …`.
+    """
+
+    source: SpecSource | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, loc: Loc, message: str, *, key: bool = False) -> None:
+        """Note a problem with the value (or the key) at `loc`."""
+        if self.source is not None:
+            self.problems.append(self.source.problem(self._as_written(loc), message, key=key))
+        else:
+            self.problems.append(Problem(f"{'.'.join(map(str, loc))}: {message}" if loc else message))
+
+    def origin(self, loc: Loc) -> Origin:
+        """Line and column of `loc`; (0, 0) for a spec that was not read from a file."""
+        if self.source is None:
+            return Origin()
+        place = self.source.origin(self._as_written(loc))
+        return Origin(place.line, place.column)
+
+    def _as_written(self, loc: Loc) -> Loc:
+        """`loc` as the file has it, where it uses a short form: `movers: [a3.h0]`, `metric: {…}`."""
+        values = self.source.values if self.source else {}
+        match loc:
+            case ("groups", name, "nodes", *rest) if ("groups", name, "nodes") not in values:
+                return ("groups", name, *rest)
+            case ("metrics", 0, *rest) if ("metrics",) not in values:
+                return ("metric", *rest)
+            case _:
+                return loc

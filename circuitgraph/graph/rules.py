@@ -1,0 +1,230 @@
+"""What may stand at which end of an edge, alone and together. Each rule returns its message, None = allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.nodes import (
+    MLP,
+    Address,
+    Attention,
+    Head,
+    Input,
+    KVHead,
+    Logits,
+    Neuron,
+    Node,
+    Port,
+    Residual,
+    is_part,
+    layer_of,
+)
+
+_ODD_OUTPUT = "an output position (>) belongs on an inner node of a chain"
+
+
+def sender_problem(shape: ModelShape, address: Address) -> str | None:
+    """Why `address` cannot be a sender."""
+    node = address.node
+    match node:
+        case Logits():
+            return "logits is where the model ends; it can only be a receiver"
+        case KVHead():
+            return f"{node} can only be a receiver; the senders are its query heads: {_query_heads(shape, node)}"
+        case _:
+            pass
+    if address.ports:
+        return f"{address}: a sender has one output and no port; write {_without_ports(address)}"
+    return _ODD_OUTPUT if address.output is not None else None
+
+
+def receiver_problem(address: Address) -> str | None:
+    """Why `address` cannot be a receiver."""
+    if isinstance(address.node, Input):
+        return "input is where the model begins; it can only be a sender"
+    return port_problem(address) or (_ODD_OUTPUT if address.output is not None else None)
+
+
+def inner_problem(shape: ModelShape, address: Address) -> str | None:
+    """Why `address` cannot be an inner node of a chain: it receives at its input and sends its output."""
+    match address.node:
+        case Input():
+            return "input is where the model begins; it can only be the first node of a chain"
+        case Logits():
+            return "logits is where the model ends; it can only be the last node of a chain"
+        case KVHead() as node:
+            return f"{node} cannot send; write one of its query heads: {_query_heads(shape, node)}"
+        case _:
+            return port_problem(address)
+
+
+def patched_problem(shape: ModelShape, address: Address) -> str | None:
+    """Why `address` cannot be patched by itself (an entry of `nodes:`)."""
+    match address.node:
+        case Logits():
+            return "logits is what the metric reads; patch an earlier node"
+        case KVHead() as node:
+            return f"{node} can only be a receiver; patch its query heads: {_query_heads(shape, node)}"
+        case Head():
+            pass
+        case _:
+            if address.ports:
+                return f"{address}: only the q, k and v of a head can be patched; write {_without_ports(address)}"
+    return _ODD_OUTPUT if address.output is not None else None
+
+
+def port_problem(address: Address) -> str | None:
+    """Why a receiver has no such port."""
+    match address.node:
+        case Head() | Attention():
+            return None
+        case KVHead() as node:
+            if Port.Q not in address.ports:
+                return None
+            return f"{node} has the ports <k> and <v>; queries belong to query heads: a{node.layer}.h…<q>"
+        case Input() | MLP() | Neuron() | Residual() | Logits():
+            if not address.ports:
+                return None
+            return (
+                f"{address}: {address.node} has one input and no port; write {_without_ports(address)} "
+                "(ports q, k, v belong to attention)"
+            )
+
+
+def reach_problem(shape: ModelShape, sender: Node, receiver: Node) -> str | None:
+    """Why the residual stream does not carry `sender`'s output to `receiver`'s input."""
+    if shape.can_reach(sender, receiver):
+        return None
+    edge = f"{sender} → {receiver}"
+    if sender == receiver:
+        return f"{edge}: a node does not receive its own output"
+    written, read = shape.written_at(sender), shape.read_at(receiver)
+    where = f"{sender} writes to the residual stream {_written(written)}, {receiver} reads it {_read(shape, read)}"
+    if shape.parallel and layer_of(sender) == layer_of(receiver) is not None:
+        return f"{edge} does not exist: {where}; attention and MLP of a block run in parallel in this model"
+    if layer_of(sender) == layer_of(receiver) is not None and isinstance(sender, Head | Attention):
+        return f"{edge} does not exist: {where}; the heads of a layer read before any of them writes"
+    return f"{edge} runs backwards: {where}"
+
+
+def joint_problem(shape: ModelShape, addresses: Sequence[Address]) -> str | None:
+    """Why outputs cannot be replaced together: a node is named twice, or holds another."""
+    return _repeated(addresses) or _held(addresses, partial(holds, shape))
+
+
+def added_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:
+    """Why senders cannot be added to these inputs in one run: some input would get them twice."""
+    for stream in receivers:
+        if not isinstance(stream.node, Residual):
+            continue
+        for later in receivers:
+            if later.node != stream.node and shape.read_at(stream.node) <= shape.read_at(later.node):
+                return f"{stream} and {later} overlap: what is added to {stream.node} reaches {later.node} already"
+    return None
+
+
+def receivers_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:
+    """Why inputs cannot be overwritten together: one is named twice, or holds another."""
+    return _repeated(receivers) or _held(receivers, partial(_inputs_held, shape))
+
+
+def set_problem(shape: ModelShape, edges: Sequence[tuple[Address, Address]]) -> str | None:
+    """Why edges cannot be patched together: one is there twice, or a node and a part of it stand at one end."""
+    known: dict[tuple[Node, Node], list[tuple[Address, Address]]] = {}
+    for sender, receiver in edges:
+        same = known.setdefault((sender.node, receiver.node), [])
+        for s, r in same:
+            if _meet(sender, s) and _meet(receiver, r):
+                return f"the set holds {s} → {r} and {sender} → {receiver}, which overlap"
+        same.append((sender, receiver))
+    senders = list(dict.fromkeys(sender for sender, _ in edges))
+    receivers = list(dict.fromkeys(receiver for _, receiver in edges))
+    return (
+        _held(senders, partial(holds, shape))
+        or _held(receivers, partial(_inputs_held, shape))
+        or added_problem(shape, receivers)
+    )
+
+
+def _repeated(addresses: Sequence[Address]) -> str | None:
+    known: dict[Node, list[Address]] = {}
+    for address in addresses:
+        same = known.setdefault(address.node, [])
+        for other in same:
+            if other == address:
+                return f"{address} is named twice in a joint set"
+            if _meet(address, other):
+                return f"{other} and {address} overlap: what is changed together must be disjoint"
+        same.append(address)
+    return None
+
+
+def _held(addresses: Sequence[Address], holding: Callable[[Node, Node], bool]) -> str | None:
+    for whole in addresses:
+        if isinstance(whole.node, Head | Neuron | Input | Logits):
+            continue
+        for part in addresses:
+            if holding(whole.node, part.node) and _meet(whole, part):
+                return f"{whole} and {part} cannot be changed together: {part.node} is part of {whole.node}"
+    return None
+
+
+def _meet(a: Address, b: Address) -> bool:
+    """Whether ports and positions of two addresses have something in common (no port, no position = all)."""
+    ports = not a.ports or not b.ports or bool(set(a.ports) & set(b.ports))
+    return ports and (a.position is None or b.position is None or a.position == b.position)
+
+
+def overwrite_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:
+    """Why recorded activations cannot be written over all of `receivers` together (DESIGN §3)."""
+    for late in receivers:
+        if not isinstance(late.node, Logits | Residual):
+            continue
+        for early in receivers:
+            if early != late and shape.written_at(early.node) <= shape.read_at(late.node):
+                return (
+                    f"{early} can reach {late}, and overwriting {late} with what was recorded there would erase it; "
+                    "set receivers: add, or give the receivers separate edges"
+                )
+    return None
+
+
+def holds(shape: ModelShape, whole: Node, part: Node) -> bool:
+    """Whether `part`'s output is in `whole`'s: a layer holds its heads, a residual stream all that was written."""
+    if isinstance(whole, Residual):
+        return whole != part and shape.written_at(part) <= shape.read_at(whole)
+    return is_part(part, whole)
+
+
+def _inputs_held(shape: ModelShape, whole: Node, part: Node) -> bool:
+    """Whether `part`'s input is in `whole`'s: a layer holds its heads, a shared key its query heads' views of it."""
+    if isinstance(whole, KVHead):
+        return isinstance(part, Head) and part.layer == whole.layer and part.index in _group_of(shape, whole.index)
+    return is_part(part, whole)
+
+
+def _group_of(shape: ModelShape, index: int) -> range:
+    size = max(shape.heads // shape.kv_heads, 1)
+    return range(index * size, (index + 1) * size)
+
+
+def _query_heads(shape: ModelShape, node: KVHead) -> str:
+    return ", ".join(str(Head(node.layer, index)) for index in _group_of(shape, node.index))
+
+
+def _without_ports(address: Address) -> Address:
+    return Address(address.node, (), address.position, address.output)
+
+
+def _written(point: int) -> str:
+    if point == 0:
+        return "before block 0"
+    return f"after the attention of block {point // 2}" if point % 2 else f"after block {point // 2 - 1}"
+
+
+def _read(shape: ModelShape, point: int) -> str:
+    if point == 2 * shape.layers:
+        return "after the last block"
+    return f"between attention and MLP of block {point // 2}" if point % 2 else f"before block {point // 2}"
