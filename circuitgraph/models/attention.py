@@ -1,0 +1,75 @@
+"""Attention weights and mixed values from queries, keys and values: one rule per layer, no hooks.
+
+The rule says everything in which families differ: scale, soft cap, window, mask, rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Rotate = Callable[[Tensor, Tensor], Tensor]
+"""(x [batch, pos, heads, d_head], position ids [batch, pos]) → rotated x."""
+
+
+@dataclass(frozen=True)
+class AttentionRule:
+    """How one layer turns q, k, v into z."""
+
+    scale: float
+    causal: bool = True
+    soft_cap: float | None = None
+    window: int | None = None
+    """Sliding window: a query sees the keys less than `window` positions before it."""
+    rotate: Rotate | None = None
+    softmax_dtype: torch.dtype | None = None
+    """The precision in which the family's own code takes the softmax; None = that of the scores."""
+
+
+def attend(
+    rule: AttentionRule,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_positions: Tensor,
+    k_positions: Tensor,
+    key_mask: Tensor,
+) -> Tensor:
+    """Mixed values z [batch, queries, heads, d_head].
+
+    Args:
+        q: [batch, queries, heads, d_head], before rotation.
+        k, v: [batch, keys, kv heads or heads, d_head], before rotation.
+        q_positions, k_positions: position ids [batch, queries], [batch, keys].
+        key_mask: [batch, keys], true for real tokens.
+    """
+    if rule.rotate is not None:
+        q, k = rule.rotate(q, q_positions), rule.rotate(k, k_positions)
+    shared = q.shape[2] // k.shape[2]
+    if shared > 1:
+        k, v = k.repeat_interleave(shared, dim=2), v.repeat_interleave(shared, dim=2)
+    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * rule.scale
+    if rule.soft_cap is not None:
+        scores = torch.tanh(scores / rule.soft_cap) * rule.soft_cap
+    distance = q_positions[:, :, None] - k_positions[:, None, :]
+    visible = key_mask[:, None, :].expand_as(distance)
+    if rule.causal:
+        visible = visible & (distance >= 0)
+    if rule.window is not None:
+        visible = visible & (distance < rule.window)
+    scores = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min)
+    pattern = torch.softmax(scores, dim=-1, dtype=rule.softmax_dtype).to(v.dtype)
+    return torch.einsum("bhqk,bkhd->bqhd", pattern, v)
+
+
+def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding in the half-split layout; x [batch, pos, heads, d_head], cos/sin [batch, pos, r ≤ d_head]."""
+    width = cos.shape[-1]
+    turned, kept = x[..., :width], x[..., width:]
+    first, second = turned.chunk(2, dim=-1)
+    swapped = torch.cat((-second, first), dim=-1)
+    turned = turned * cos.unsqueeze(2) + swapped * sin.unsqueeze(2)
+    return torch.cat((turned, kept), dim=-1)

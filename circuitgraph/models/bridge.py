@@ -1,0 +1,213 @@
+"""A loaded transformer: whole runs with reads and writes, and the same computation piece by piece.
+
+The one place, with `loading` and `proofs`, that knows TransformerLens. Everything here works on raw
+(unfolded) weights, without gradients, and returns new tensors. `proofs.prove` checks at load that
+the pieces compose to the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitgraph.errors import ModelError
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.models.attention import AttentionRule, attend
+from circuitgraph.models.sites import Site, SiteKind, hook_name
+
+Write = Callable[[Tensor], Tensor]
+"""old activation → new activation, of the same shape."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a forward pass gave: logits [batch, pos, vocab] (None if it stopped early) and the reads."""
+
+    logits: Tensor | None
+    reads: Mapping[Site, Tensor]
+
+
+class TransformerModel:
+    """A transformer behind circuitgraph's protocol.
+
+    Attributes:
+        shape: sizes and layout.
+        device, dtype: where and how it computes.
+        fingerprint: sha256 over config, tokenizer and weights.
+    """
+
+    def __init__(
+        self, bridge: Any, shape: ModelShape, rules: tuple[AttentionRule, ...], fingerprint: str, soft_cap: float | None
+    ) -> None:
+        self._bridge = bridge
+        self._rules = rules
+        self._soft_cap = soft_cap
+        self.shape = shape
+        self.fingerprint = fingerprint
+        parameter = next(bridge.parameters())
+        self.device: torch.device = parameter.device
+        self.dtype: torch.dtype = parameter.dtype
+
+    # Whole runs -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def run(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        *,
+        reads: Iterable[Site] = (),
+        writes: Mapping[Site, Write] | None = None,
+        stop_after: int | None = None,
+    ) -> Run:
+        """One forward pass.
+
+        Args:
+            ids: [batch, pos] token ids.
+            mask: [batch, pos], true for real tokens; None = all real.
+            reads: sites to return, after any write there.
+            writes: what replaces the activation at a site; pure functions old → new.
+            stop_after: the last block to run; the logits are then None.
+
+        Raises:
+            ModelError: a write changed a shape, or a site was never reached.
+        """
+        collector = _Collector(self.shape, tuple(dict.fromkeys(reads)), dict(writes or {}))
+        logits = self._bridge.run_with_hooks(
+            ids,
+            fwd_hooks=collector.hooks(),
+            attention_mask=None if mask is None else mask.long(),
+            stop_at_layer=None if stop_after is None else stop_after + 1,
+            use_cache=False,
+        )
+        collector.check()
+        return Run(logits if stop_after is None else None, collector.reads)
+
+    def position_ids(self, mask: Tensor) -> Tensor:
+        """The position ids of the real tokens [batch, pos]: counted without padding."""
+        return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+
+    # The same, piece by piece -----------------------------------------------------------------
+
+    @torch.no_grad()
+    def ports(self, layer: int, resid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q [.., heads, d_head], k and v [.., kv heads, d_head] of a layer from the stream before it."""
+        block = self._block(layer)
+        x = block.ln1(resid)
+        return self._heads(block.attn.q(x)), self._heads(block.attn.k(x)), self._heads(block.attn.v(x))
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
+    ) -> Tensor:
+        """Mixed values z [batch, queries, heads, d_head]; see `attention.attend`."""
+        return attend(self._rules[layer], q, k, v, q_positions, k_positions, key_mask)
+
+    @torch.no_grad()
+    def write(self, site: Site, activation: Tensor) -> Tensor:
+        """What an activation at Z or NEURONS adds to the residual stream, post-norm included.
+
+        Z is [.., heads, d_head], NEURONS [.., d_mlp]; the result is [.., d_model].
+        """
+        block = self._block(site.layer)
+        if site.kind is SiteKind.Z:
+            out = block.attn.o(activation.flatten(-2))
+            return block.ln1_post(out) if self.shape.post_norm else out
+        if site.kind is SiteKind.NEURONS:
+            out = getattr(block.mlp, "out")(activation)  # noqa: B009 (a module attribute, not a parameter)
+            return block.ln2_post(out) if self.shape.post_norm else out
+        raise ModelError(f"{site} has no write of its own")
+
+    @torch.no_grad()
+    def mlp_input(self, layer: int, resid: Tensor) -> Tensor:
+        """What the MLP's first matrix reads, from the residual stream before its norm."""
+        return self._block(layer).ln2(resid)
+
+    @torch.no_grad()
+    def neurons(self, layer: int, mlp_input: Tensor) -> Tensor:
+        """Neuron activations [.., d_mlp] from the normalised input."""
+        mlp, caught = self._block(layer).mlp, []
+        point = mlp.out.hook_in
+        handle = point.register_forward_hook(lambda _module, _args, output: caught.append(output))
+        try:
+            mlp(mlp_input)
+        finally:
+            handle.remove()
+        return caught[0]
+
+    @torch.no_grad()
+    def logits(self, resid: Tensor) -> Tensor:
+        """Logits [.., vocab] from the final residual stream: final norm, unembedding, soft cap."""
+        bridge = self._bridge
+        out = bridge.unembed(bridge.ln_final(resid))
+        return out if self._soft_cap is None else torch.tanh(out / self._soft_cap) * self._soft_cap
+
+    def _block(self, layer: int) -> Any:
+        return self._bridge.blocks[layer]
+
+    def _heads(self, flat: Tensor) -> Tensor:
+        width = self.shape.d_head
+        return flat if flat.shape[-1] == width and flat.dim() == 4 else flat.unflatten(-1, (-1, width))
+
+
+class _Collector:
+    """The hooks of one run: apply writes, then keep reads, at each site.
+
+    A write to RESID_MID is made by changing what attention adds: TransformerLens' own hook there
+    feeds the MLP alone and leaves the residual stream as it was.
+    """
+
+    def __init__(self, shape: ModelShape, reads: tuple[Site, ...], writes: dict[Site, Write]) -> None:
+        self.shape = shape
+        self.wanted = reads
+        self.writes = writes
+        self.reads: dict[Site, Tensor] = {}
+        self._reached: set[Site] = set()
+        self._before: dict[int, Tensor] = {}
+
+    def hooks(self) -> list[tuple[str, Callable[..., Any]]]:
+        sites = {*self.wanted, *self.writes}
+        mids = {site.layer for site in sites if site.kind is SiteKind.RESID_MID}
+        sites = {site for site in sites if site.kind is not SiteKind.RESID_MID}
+        sites |= {Site(kind, layer) for layer in mids for kind in (SiteKind.RESID_PRE, SiteKind.ATTN_OUT)}
+        return [(hook_name(site), self._hook(site)) for site in sites]
+
+    def _hook(self, site: Site) -> Callable[..., Any]:
+        mid = Site(SiteKind.RESID_MID, site.layer)
+        has_mid = mid in self.wanted or mid in self.writes
+
+        def hook(tensor: Tensor, hook: Any) -> Tensor | None:  # noqa: ARG001 (TransformerLens passes it by name)
+            new = self._apply(site, tensor)
+            if has_mid and site.kind is SiteKind.RESID_PRE:
+                self._before[site.layer] = new
+            if has_mid and site.kind is SiteKind.ATTN_OUT:
+                stream = self._before[site.layer] + new
+                wanted = self._apply(mid, stream)
+                self._keep(mid, wanted)
+                new = new if wanted is stream else new + (wanted - stream)
+            self._keep(site, new)
+            return None if new is tensor else new
+
+        return hook
+
+    def _apply(self, site: Site, old: Tensor) -> Tensor:
+        self._reached.add(site)
+        if site not in self.writes:
+            return old
+        new = self.writes[site](old)
+        if new.shape != old.shape or new.dtype != old.dtype:
+            raise ModelError(f"a write to {site} changed {tuple(old.shape)} to {tuple(new.shape)}")
+        return new
+
+    def _keep(self, site: Site, value: Tensor) -> None:
+        if site in self.wanted:
+            # A copy: hook points of one block share storage.
+            self.reads[site] = value.detach().clone()
+
+    def check(self) -> None:
+        missed = [str(site) for site in {*self.wanted, *self.writes} if site not in self._reached]
+        if missed:
+            raise ModelError(f"the model never computed {', '.join(sorted(missed))}")

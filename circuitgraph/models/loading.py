@@ -1,0 +1,179 @@
+"""Load a located model: bundled, directory or hub, Hugging Face or TransformerLens layout.
+
+One path for all of them: a hub model is downloaded to its cache directory first and loaded from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from circuitgraph.errors import InputError, ModelError
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.models.families import is_tl_layout, shape_of
+from circuitgraph.models.fingerprint import fingerprint, weight_files
+from circuitgraph.models.locate import Location
+from circuitgraph.models.rules import attention_rules
+from circuitgraph.models.shape import read_config
+
+_DOWNLOAD = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "tokenizer_config.json")
+
+# Fields of a TransformerLens config that change what the model computes and that the native
+# implementation does not have; any other value than the one named here is refused.
+_UNSUPPORTED = {
+    "parallel_attn_mlp": False,
+    "use_local_attn": False,
+    "use_qk_norm": False,
+    "use_normalization_before_and_after": False,
+    "scale_attn_by_inverse_layer_idx": False,
+    "post_embedding_ln": False,
+    "use_attn_scale": True,
+    "num_experts": None,
+    "relative_attention_max_distance": None,
+    "rotary_adjacent_pairs": False,
+}
+
+
+def load_model(location: Location, *, dtype: str = "float32", device: str = "auto") -> TransformerModel:
+    """Load a model and prove that it can be measured.
+
+    Args:
+        location: from `locate`.
+        dtype: float32, float64, bfloat16 or float16.
+        device: "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1".
+
+    Raises:
+        ModelError: files missing or unreadable, family not supported.
+        AuditError: the loaded model does not pass a proof.
+    """
+    from circuitgraph.models.proofs import prove
+
+    directory = location.path if location.kind != "hub" else _download(location)
+    if directory is None:
+        raise ModelError(f"'{location.name}' has no directory")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    place = _device(device)
+    config = read_config(directory)
+    shape = shape_of(config)
+    load = _load_tl_layout if is_tl_layout(config) else _load_hugging_face
+    module, soft_cap, bridge = load(directory, config, getattr(torch, dtype), place)
+    for parameter in bridge.parameters():
+        parameter.requires_grad_(False)
+    rules = attention_rules(shape.family, module, shape.layers)
+    model = TransformerModel(bridge, _checked(shape, bridge), rules, fingerprint(directory), soft_cap)
+    prove(model)
+    return model
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"'{name}' is no device; have: auto, cpu, cuda, cuda:0 …") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device '{name}' was asked for, but PyTorch sees no CUDA device")
+    return device
+
+
+def _download(location: Location) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(location.name, revision=location.revision, allow_patterns=list(_DOWNLOAD)))
+    except Exception as error:  # the hub client raises many unrelated types
+        raise ModelError(f"'{location.name}' could not be downloaded: {str(error).splitlines()[0]}") from error
+
+
+def _load_hugging_face(
+    directory: Path, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device
+) -> tuple[nn.Module, float | None, Any]:
+    weight_files(directory)
+    with _quiet():
+        from transformer_lens.model_bridge.sources import build_bridge_from_module
+        from transformers import AutoModelForCausalLM
+
+        try:
+            module, info = AutoModelForCausalLM.from_pretrained(
+                str(directory),
+                dtype=dtype,
+                attn_implementation="eager",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error
+        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if info.get(what):
+                raise ModelError(f"{directory}: {what.replace('_', ' ')} in the weights: {sorted(map(str, info[what]))[:5]}")
+        module = module.to(device).eval()
+        bridge = build_bridge_from_module(module, type(module).__name__, hf_config=module.config, device=device)
+    return module, config.get("final_logit_softcapping"), bridge
+
+
+def _load_tl_layout(
+    directory: Path, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device
+) -> tuple[nn.Module, float | None, Any]:
+    from safetensors.torch import load_file
+
+    for name, fine in _UNSUPPORTED.items():
+        if config.get(name, fine) not in (fine, None):
+            raise ModelError(f"{directory / 'config.json'}: {name}: {config[name]!r} is not supported")
+    with _quiet():
+        from transformer_lens.config import TransformerBridgeConfig
+        from transformer_lens.model_bridge.sources.native import boot
+        from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
+
+        fields = {name: value for name, value in config.items() if name not in ("device", "dtype")}
+        # An absent norm type would silently become LayerNorm; null means that there is no norm.
+        fields["normalization_type"] = config.get("normalization_type")
+        try:
+            bridge = boot(TransformerBridgeConfig.from_dict(fields), device=device, dtype=dtype)
+            states = [load_file(str(file)) for file in weight_files(directory)]
+            state = {name: tensor for part in states for name, tensor in part.items()}
+            loaded = bridge.load_state_dict(convert_tl_checkpoint(state, bridge.cfg), strict=False)
+        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+            raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error
+    for what, keys in (("missing", loaded.missing_keys), ("unexpected", loaded.unexpected_keys)):
+        if keys:
+            raise ModelError(f"{directory}: {what} weights: {', '.join(sorted(keys)[:5])}")
+    cap = config.get("output_logits_soft_cap") or -1.0
+    return bridge.original_model, cap if cap > 0 else None, bridge.eval()
+
+
+def _checked(shape: ModelShape, bridge: Any) -> ModelShape:
+    """The shape that config.json promised, if the loaded model has it."""
+    if len(bridge.blocks) != shape.layers:
+        raise ModelError(f"config.json says {shape.layers} layers, the model has {len(bridge.blocks)}")
+    return shape
+
+
+class _quiet:  # noqa: N801 (used as a function)
+    """No loading bars and notices from the libraries while a model is loaded."""
+
+    def __enter__(self) -> None:
+        self._bars = os.environ.get("TQDM_DISABLE")
+        os.environ["TQDM_DISABLE"] = "1"
+        from transformers.utils import logging as hf_logging
+
+        hf_logging.disable_progress_bar()
+        self._level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        logging.disable(self._level)
+        if self._bars is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = self._bars
+
