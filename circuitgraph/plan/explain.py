@@ -1,0 +1,97 @@
+"""A plan in words: the three stages of each edge, as a person would say them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from circuitgraph.plan.types import Base, Counterfactual, Experiment, Free, Isolate, Plan, Recorded, Source, Swap, Value
+from circuitgraph.spec.model import BaseRun
+
+
+def explain_plan(plan: Plan, metrics: Sequence[str]) -> str:
+    """Every experiment with its stages. `metrics` are readable names such as `logit_diff at END`."""
+    blocks = [
+        "\n".join([f"{number}. {experiment.label}", *(f"     {line}" for line in explain(experiment, metrics))])
+        for number, experiment in enumerate(plan.experiments, start=1)
+    ]
+    return "\n\n".join(blocks)
+
+
+def explain(experiment: Experiment, metrics: Sequence[str]) -> list[str]:
+    """The stages of one experiment, one line each."""
+    base = experiment.base.value
+    lines = [f"cache      {base} run" + _kept(experiment)]
+    for step, isolation in enumerate(experiment.isolations):
+        name = "isolate  " if len(experiment.isolations) == 1 else f"isolate {step + 1}"
+        lines.append(f"{name}  {_isolate(isolation, base, other_of(experiment.base))}")
+    writes = "; ".join(_propagated(write, other_of(experiment.base)) for write in experiment.propagate.writes)
+    lines.append(f"propagate  {base} run again, {writes}; read {', '.join(metrics)}")
+    if experiment.repeat > 1:
+        lines.append(f"repeat     {experiment.repeat} draws, effects averaged")
+    return lines
+
+
+def other_of(base: BaseRun) -> str:
+    """The name of the pair's other prompt."""
+    return (BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN).value
+
+
+def _kept(experiment: Experiment) -> str:
+    sources = experiment.sources
+    if any(isinstance(source, Counterfactual) for source in sources):
+        return f" and {other_of(experiment.base)} run; keep {_names(_patched(experiment))} of the latter"
+    return "".join(f"; {source} of {_names(_patched(experiment))}" for source in sources)
+
+
+def _patched(experiment: Experiment) -> list[str]:
+    writes = [w for isolation in experiment.isolations for w in isolation.writes] + list(experiment.propagate.writes)
+    found: dict[str, None] = {}
+    for write in writes:
+        match write:
+            case Value(address, _):
+                found[str(address)] = None
+            case Swap(senders, _, _):
+                found.update((str(sender), None) for sender in senders)
+            case Recorded():
+                pass
+    return list(found)
+
+
+def _isolate(isolation: Isolate, base: str, other: str) -> str:
+    written = "; ".join(_value(write, other) for write in isolation.writes)
+    frozen = "all other heads and MLPs frozen" if isolation.free is Free.NONE else "all other heads frozen, MLPs free"
+    return f"{base} run, {written}, {frozen}; record {_names(map(str, isolation.record))}"
+
+
+def _value(write: Value | Recorded, other: str) -> str:
+    match write:
+        case Value(address, source):
+            return f"{address} set to {_source(source, other)}"
+        case Recorded(address, isolation):
+            return f"{address} reading what isolation {isolation + 1} recorded"
+
+
+def _propagated(write: Value | Recorded | Swap, other: str) -> str:
+    match write:
+        case Value(address, source):
+            return f"{address} set to {_source(source, other)}"
+        case Recorded(address, _):
+            return f"{address} set to what was recorded"
+        case Swap(senders, port, source):
+            names = _names(map(str, senders))
+            return f"{port} reading {names} as in {_source(source, other)}, all else as it comes"
+
+
+def _source(source: Source, other: str) -> str:
+    match source:
+        case Counterfactual():
+            return f"its {other} value"
+        case Base():
+            return "its own value"
+        case _:
+            return str(source)
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    return listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " and " + listed[-1]
