@@ -90,8 +90,19 @@ class Problem:
         if not self.source:
             return f"{place}: {self.message}"
         gutter = f"{self.line:>5} | "
-        caret = " " * (len(gutter) - 2) + "| " + " " * max(self.column - 1, 0) + "^"
-        return f"{place}: {self.message}\n{gutter}{self.source}\n{caret}"
+        shown, indent = _window(self.source, max(self.column - 1, 0))
+        caret = " " * (len(gutter) - 2) + "| " + " " * indent + "^"
+        return f"{place}: {self.message}\n{gutter}{shown}\n{caret}"
+
+
+def _window(line: str, index: int, width: int = 120) -> tuple[str, int]:
+    """At most about `width` characters of `line` around `index`, free of control characters, and where `index` is."""
+    line = "".join(char if char.isprintable() else " " for char in line)
+    if len(line) <= width:
+        return line, index
+    start = max(0, min(index - width // 2, len(line) - width))
+    head, tail = "…" * (start > 0), "…" * (start + width < len(line))
+    return head + line[start : start + width] + tail, index - start + len(head)
 
 
 class SpecError(InputError):

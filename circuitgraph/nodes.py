@@ -153,7 +153,8 @@ class Address:
         return replace(self, position=position)
 
 
-class NodePattern(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NodePattern:
     """A node with wildcards: `a*.h*` is `NodePattern("h", None, None)`."""
 
     kind: str
@@ -176,12 +177,12 @@ _SUFFIX = re.compile(
         (?: \s*@\s*(?P<position>[^@>]+?) (?: \s*>\s*(?P<output>[^@>]+?) )? )?\s*$""",
     re.VERBOSE | re.DOTALL,
 )
-_POSITION = re.compile(r"^(?:(?P<index>[+-]?\d+)|(?P<name>[A-Za-z_][\w.-]*?)\s*(?P<offset>[+-]\s*\d+)?)$")
+_POSITION = re.compile(r"^(?:(?P<index>[+-]?[0-9]{1,9})|(?P<name>[A-Za-z_][\w.-]*?)\s*(?P<offset>[+-]\s*[0-9]{1,9})?)$")
 _TRAILING_PORT = re.compile(r"^(?P<name>.*\d)[._](?P<port>[qkvQKV])$")
 
-_N = r"(\d+|\*)"
+_N = r"(\d{1,9}|\*)"
 _SPELLINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
+    (kind, re.compile(pattern, re.IGNORECASE | re.ASCII))
     for kind, pattern in (
         ("input", r"(?:input|embed|r0|blocks\.0\.hook_resid_pre)"),
         ("logits", r"logits"),
@@ -201,7 +202,7 @@ _SPELLINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("r", rf"(?:r{_N}|blocks\.{_N}\.hook_resid_pre)"),
     )
 )
-_HOOK_PORT = re.compile(r"blocks\.(\d+)\.attn\.hook_([qkv])\[:,\s*:,\s*(\d+)\]")
+_HOOK_PORT = re.compile(r"blocks\.(\d+)\.attn\.hook_([qkv])\[:,\s*:,\s*(\d+)\]", re.ASCII)
 
 EXAMPLES = "input, a9.h6, a9.h6<q>, a9, m9, m9.n123, r9, r9.mid, a9.kv2<k>, logits"
 
@@ -278,7 +279,7 @@ def parse_node(name: str) -> NodePattern | None:
 
 def instantiate(pattern: NodePattern) -> Node | None:
     """The single node a pattern without wildcards stands for; None if it has wildcards."""
-    kind, layer, index = pattern
+    kind, layer, index = pattern.kind, pattern.layer, pattern.index
     match kind:
         case "input":
             return Input()

@@ -122,7 +122,7 @@ class ModelShape:
 
     def expand(self, pattern: NodePattern) -> tuple[Node, ...]:
         """All nodes a pattern such as `a*.h3` stands for, in layer order; () if the model has none."""
-        kind, layer, index = pattern
+        kind, layer, index = pattern.kind, pattern.layer, pattern.index
         if kind == "input":
             return (Input(),)
         if kind == "logits":

@@ -7,9 +7,9 @@ knows the parameter model of each name, and the loader checks the keys against i
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 FORMAT_VERSION = 1
 
@@ -63,6 +63,8 @@ class Align(StrEnum):
 
 def _node_text(value: Any) -> Any:
     """Refuse what YAML made of an unquoted node, naming what was lost."""
+    if value is None:
+        raise ValueError("a node is needed here")
     if isinstance(value, bool):
         raise ValueError("a node is needed here, this is a boolean; quote the node")
     if isinstance(value, float):
@@ -86,8 +88,18 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-NodeTexts = Annotated[tuple[NodeText, ...], BeforeValidator(_as_list), Field(min_length=1)]
+NodeTexts = Annotated[
+    tuple[NodeText, ...],
+    BeforeValidator(_as_list, json_schema_input_type=NodeText | list[NodeText]),
+    Field(min_length=1),
+]
 """One node text or a list of them."""
+
+Count = Annotated[int, Strict(), Field(ge=1)]
+Integer = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Token = str | Integer
+"""Text that is one token, or a token id."""
 
 
 class Section(BaseModel):
@@ -95,11 +107,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    noun: ClassVar[str] = "a section"
+    """What messages call this section."""
+
 
 class PluginSpec(BaseModel):
     """A section whose keys belong to a plugin: `name` selects it, the rest are its parameters."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    noun: ClassVar[str] = "a plugin"
 
     name: str
 
@@ -109,25 +126,45 @@ class PluginSpec(BaseModel):
         return dict(self.model_extra or {})
 
 
+class MetricSpec(PluginSpec):
+    """A metric: `name`, the position `at` which it is read, a `label`, and the metric's own keys."""
+
+    noun: ClassVar[str] = "a metric"
+
+
+class GeneratorSpec(PluginSpec):
+    """A prompt generator: `name` and the generator's own keys."""
+
+    noun: ClassVar[str] = "a generator"
+
+
+def _as_plugin(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class ShapeSpec(Section):
     """The shape of a model whose files are not at hand, so that plans can be made without it."""
 
-    layers: Annotated[int, Field(ge=1)]
-    heads: Annotated[int, Field(ge=1)]
-    kv_heads: Annotated[int, Field(ge=1)] | None = None
-    d_model: Annotated[int, Field(ge=1)] | None = None
-    d_head: Annotated[int, Field(ge=1)] | None = None
-    d_mlp: Annotated[int, Field(ge=1)] | None = None
-    vocab: Annotated[int, Field(ge=1)] | None = None
-    context: Annotated[int, Field(ge=1)] | None = None
-    mlps: bool = True
-    parallel: bool = False
-    causal: bool = True
-    post_norm: bool = False
+    noun: ClassVar[str] = "model.shape"
+
+    layers: Count
+    heads: Count
+    kv_heads: Count | None = None
+    d_model: Count | None = None
+    d_head: Count | None = None
+    d_mlp: Count | None = None
+    vocab: Count | None = None
+    context: Count | None = None
+    mlps: Flag = True
+    parallel: Flag = False
+    causal: Flag = True
+    post_norm: Flag = False
 
 
 class ModelSpec(Section):
     """Which model: a bundled name, a hub id, or a directory relative to the spec."""
+
+    noun: ClassVar[str] = "model"
 
     name: str
     revision: str | None = None
@@ -139,21 +176,27 @@ class ModelSpec(Section):
 class PairSpec(Section):
     """One prompt pair; token ids where the model has no tokenizer."""
 
-    clean: str | tuple[int, ...]
-    corrupted: str | tuple[int, ...] | None = None
-    answers: tuple[str | int, ...] = ()
-    wrong_answers: tuple[str | int, ...] = ()
-    positions: dict[str, int] = Field(default_factory=dict)
-    cluster: str | int | None = None
+    noun: ClassVar[str] = "a prompt pair"
+
+    clean: str | tuple[Integer, ...]
+    corrupted: str | tuple[Integer, ...] | None = None
+    answers: tuple[Token, ...] = ()
+    wrong_answers: tuple[Token, ...] = ()
+    positions: dict[str, Integer] = Field(default_factory=dict)
+    cluster: Token | None = None
 
 
 class PromptsSpec(Section):
     """Where the prompt pairs come from: exactly one of generator, file, pairs."""
 
-    generator: PluginSpec | None = None
+    noun: ClassVar[str] = "prompts"
+
+    generator: (
+        Annotated[GeneratorSpec, BeforeValidator(_as_plugin, json_schema_input_type=str | GeneratorSpec)] | None
+    ) = None
     file: str | None = None
     pairs: tuple[PairSpec, ...] | None = None
-    bos: Literal["auto"] | bool = "auto"
+    bos: Literal["auto"] | Flag = "auto"
 
     @model_validator(mode="after")
     def _one_origin(self) -> PromptsSpec:
@@ -166,6 +209,8 @@ class PromptsSpec(Section):
 class ReferenceSpec(Section):
     """The reference set of the sources `mean` and `resample`."""
 
+    noun: ClassVar[str] = "reference"
+
     prompts: PromptsSpec
     side: BaseRun = BaseRun.CLEAN
     align: Align = Align.POSITION
@@ -174,13 +219,15 @@ class ReferenceSpec(Section):
 class InterventionSpec(Section):
     """The defaults of every experiment; an edge or a node may override each key."""
 
+    noun: ClassVar[str] = "intervention"
+
     path: PathKind = PathKind.DIRECT
     base: BaseRun = BaseRun.CLEAN
     source: SourceKind = SourceKind.COUNTERFACTUAL
     receivers: ReceiverMode = ReceiverMode.OVERWRITE
     reference: ReferenceSpec | None = None
-    draws: Annotated[int, Field(ge=1)] = 1
-    seed: int = 0
+    draws: Count = 1
+    seed: Integer = 0
 
 
 class Overrides(Section):
@@ -196,12 +243,16 @@ class Overrides(Section):
 class PairOfEnds(Section):
     """One edge inside a `set:`."""
 
+    noun: ClassVar[str] = "an edge of a set"
+
     sender: NodeText
     receiver: NodeText
 
 
 class EdgeSpec(Overrides):
     """An entry of `edges:`: sender and receiver, or a chain, or a set."""
+
+    noun: ClassVar[str] = "an edge"
 
     sender: NodeTexts | None = None
     receiver: NodeTexts | None = None
@@ -226,6 +277,8 @@ def _as_node_entry(value: Any) -> Any:
 class NodeSpec(Overrides):
     """An entry of `nodes:`: activation patching or ablation of a node (or of several jointly)."""
 
+    noun: ClassVar[str] = "a nodes entry"
+
     node: NodeTexts
     join: Literal[Join.NONE, Join.SENDERS] = Join.NONE
 
@@ -233,12 +286,16 @@ class NodeSpec(Overrides):
 class GroupSpec(Section):
     """A named set of nodes, drawn together."""
 
+    noun: ClassVar[str] = "a group"
+
     nodes: NodeTexts
     label: str | None = None
     note: str | None = None
 
 
 def _as_group(value: Any) -> Any:
+    if value is None:
+        raise ValueError("this group is empty; write its nodes, for example [a3.h0, a3.h2]")
     return {"nodes": value} if isinstance(value, str | float | int | list | tuple) else value
 
 
@@ -246,19 +303,33 @@ def _as_model(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _version(value: Any) -> Any:
+    if value != FORMAT_VERSION or isinstance(value, bool):
+        shown = f"'{value}' in quotes" if isinstance(value, str) else value
+        raise ValueError(f"version {shown} is not read; this circuitgraph reads version {FORMAT_VERSION}")
+    return FORMAT_VERSION
+
+
 class CircuitSpec(Section):
     """A hypothesised circuit: model, prompts, metrics, groups and the edges to measure."""
 
-    version: Literal[1]
+    noun: ClassVar[str] = "a spec"
+
+    version: Annotated[Literal[1], BeforeValidator(_version)]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     description: str | None = None
-    model: Annotated[ModelSpec, BeforeValidator(_as_model)]
+    model: Annotated[ModelSpec, BeforeValidator(_as_model, json_schema_input_type=str | ModelSpec)]
     prompts: PromptsSpec
-    metrics: Annotated[tuple[PluginSpec, ...], Field(min_length=1)]
+    metrics: Annotated[
+        tuple[Annotated[MetricSpec, BeforeValidator(_as_plugin, json_schema_input_type=str | MetricSpec)], ...],
+        Field(min_length=1),
+    ]
     intervention: InterventionSpec = InterventionSpec()
-    groups: dict[str, Annotated[GroupSpec, BeforeValidator(_as_group)]] = Field(default_factory=dict)
+    groups: dict[
+        str, Annotated[GroupSpec, BeforeValidator(_as_group, json_schema_input_type=str | list[str] | GroupSpec)]
+    ] = Field(default_factory=dict)
     edges: tuple[EdgeSpec, ...] = ()
-    nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry)], ...] = ()
+    nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry, json_schema_input_type=str | NodeSpec)], ...] = ()
 
     @model_validator(mode="before")
     @classmethod

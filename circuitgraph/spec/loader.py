@@ -1,0 +1,239 @@
+"""A spec file -> CircuitSpec, or everything that is wrong with it at once, each with its line and column.
+
+What cannot be read is left out and the rest is read again, so that the checks that follow (names, layers,
+positions) can report on the rest in the same breath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from circuitgraph import catalog
+from circuitgraph.errors import AddressError, FileError, InputError, Problem, SpecError
+from circuitgraph.nodes import split
+from circuitgraph.spec.faults import Fault, faults_of
+from circuitgraph.spec.model import FORMAT_VERSION, CircuitSpec
+from circuitgraph.spec.overrides import override
+from circuitgraph.spec.source import Draft, Loc, Place, SpecSource
+from circuitgraph.spec.yaml_reader import read_yaml
+
+MAX_BYTES = 16 * 2**20
+
+_STAND_INS: dict[str, Any] = {
+    "version": FORMAT_VERSION,
+    "name": "unread",
+    "model": {"name": "unread"},
+    "prompts": {"pairs": []},
+    "metrics": [{"name": "unread"}],
+}
+"""What takes the place of a required section that cannot be read, so that the others can be checked."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What could be read of a spec file.
+
+    `spec` holds what is readable; None when that is too little to go on. Sections named in `unread` hold
+    stand-ins: nothing may be concluded from them. `source` places the entries as they are counted in `spec`.
+    """
+
+    spec: CircuitSpec | None
+    source: SpecSource
+    problems: tuple[Problem, ...] = ()
+    unread: frozenset[str] = frozenset()
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> CircuitSpec:
+    """The spec in the file `path`, after `overrides` such as `prompts.generator.n=32`.
+
+    Raises:
+        SpecError: everything that is wrong with the file's text, keys and values.
+        FileError: there is no such file, or it cannot be read.
+    """
+    reading = read_spec(path, overrides)
+    if reading.problems or reading.spec is None:
+        raise SpecError(reading.source.path, reading.problems)
+    return reading.spec
+
+
+def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
+    """Read as much of the file as can be read.
+
+    Raises:
+        FileError: there is no such file, or it cannot be read.
+    """
+    text = _text(Path(path))
+    if isinstance(text, Problem):
+        return Reading(None, SpecSource(str(path)), (text,))
+    document = read_yaml(text, str(path))
+    if document.data is None:
+        return Reading(None, document.source, document.problems)
+    draft, clashes = _long_forms(Draft(document.data, document.source))
+    draft, refused = override(draft, overrides)
+    return _read(draft, [*document.problems, *clashes, *refused])
+
+
+def _text(path: Path) -> str | Problem:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return Problem(f"the file is larger than {MAX_BYTES // 2**20} MB; a spec is not")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise FileError(f"there is no file '{path}'") from None
+    except IsADirectoryError:
+        raise FileError(f"'{path}' is a directory; give the spec file in it") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        return Problem(f"the file is not UTF-8 text: byte 0x{raw[error.start]:02x}", line, column)
+
+
+def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
+    """`metric: x` as `metrics: [x]`, `model: x` as `model: {name: x}`: one place to look, one to override."""
+    data, source = dict(draft.data), draft.source
+    problems: list[Problem] = []
+    if "metric" in data and "metrics" in data:
+        problems.append(source.problem(("metric",), "give metric or metrics, not both", key=True))
+        del data["metric"]
+    if "metric" in data:
+        data["metrics"] = [data.pop("metric")]
+        source = replace(source, keys=_moved(source.keys), values=_moved(source.values))
+    if isinstance(data.get("model"), str):
+        data["model"] = {"name": data["model"]}
+    return replace(draft, data=data, source=source), problems
+
+
+def _moved(marks: Mapping[Loc, Place]) -> dict[Loc, Place]:
+    """Places of what stands under `metric`, as of what stands under `metrics`, 0."""
+    moved: dict[Loc, Place] = {}
+    for loc, place in marks.items():
+        if loc == ("metric",):
+            moved["metrics",] = place
+        moved[("metrics", 0, *loc[1:]) if loc[:1] == ("metric",) else loc] = place
+    return moved
+
+
+def _read(draft: Draft, problems: list[Problem]) -> Reading:
+    """Validate; leave out what is wrong; again, until the rest is valid or too little to go on."""
+    unread: frozenset[str] = frozenset()
+    while True:
+        spec, faults = _attempt(draft.data, unread)
+        version = [fault for fault in faults if fault.loc == ("version",)]
+        for fault in version or faults:
+            if not (fault.follows and fault.loc in draft.wounded):
+                problems.append(draft.source.problem(fault.loc, fault.message, key=fault.at_key))
+        cuts = {_cut(fault) for fault in faults}
+        if spec is not None or version or () in cuts:
+            return Reading(spec, draft.source, tuple(problems), unread)
+        dropped = {cut for cut in cuts if cut is not None}
+        lost = {str(loc[1]) for loc in dropped if len(loc) == 2 and loc[0] == "groups"}
+        draft = draft.without(dropped | _entries_naming(lost, draft.data))
+        needed = {name: value for name, value in _STAND_INS.items() if not draft.data.get(name)}
+        unread |= needed.keys()
+        draft = replace(draft, data={**draft.data, **needed})
+
+
+def _attempt(data: dict[str, Any], unread: Set[str]) -> tuple[CircuitSpec | None, list[Fault]]:
+    """The spec, or the faults of everything at once."""
+    faults = [fault for loc in _plugins(data) if loc[0] not in unread for fault in _plugin_faults(data, loc)]
+    try:
+        spec = CircuitSpec.model_validate(data)
+    except ValidationError as error:
+        return None, faults_of(error, CircuitSpec, data) + faults
+    return (None if faults else spec), faults
+
+
+def _cut(fault: Fault) -> Loc | None:
+    """What to leave out because of a fault: a key, a list entry, a section; () = all, None = nothing to leave out."""
+    match fault.loc:
+        case loc if fault.at_key:
+            return loc
+        case ():
+            return None if fault.missing in _STAND_INS else ()
+        case ("edges" | "nodes" | "metrics" | "intervention", _, *_) as loc:
+            return loc[:2]
+        case ("prompts", "pairs", _, *_) as loc:
+            return loc[:3]
+        case ("model", "revision" | "dtype" | "device", *_) | ("prompts", "bos", *_) as loc:
+            return loc[:2]
+        case ("prompts" | "model" as section, *_):
+            return (section,)
+        case loc:
+            return loc
+
+
+def _entries_naming(groups: Set[str], data: dict[str, Any]) -> set[Loc]:
+    """The edges and nodes that mention a group which was left out: it is not their fault."""
+    found: set[Loc] = set()
+    for section in ("edges", "nodes") if groups else ():
+        entries = data.get(section)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if groups & {_reference(text) for text in _texts(entry)}:
+                found.add((section, index))
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            yield from (text for item in value for text in _texts(item))
+        case dict():
+            yield from (text for item in value.values() for text in _texts(item))
+
+
+def _reference(text: str) -> str | None:
+    try:
+        return split(text).name
+    except AddressError:
+        return None
+
+
+def _plugins(data: dict[str, Any]) -> Iterator[Loc]:
+    """Where sections that belong to plugins stand."""
+    metrics = data.get("metrics")
+    yield from (("metrics", index) for index in range(len(metrics) if isinstance(metrics, list) else 0))
+    for loc in (("prompts", "generator"), ("intervention", "reference", "prompts", "generator")):
+        if _at(data, loc) is not None:
+            yield loc
+
+
+def _plugin_faults(data: dict[str, Any], loc: Loc) -> list[Fault]:
+    """What the plugin's parameter model says of the section at `loc`; what has no name is left to the spec model."""
+    section = _at(data, loc)
+    name = section.get("name") if isinstance(section, dict) else section
+    if not isinstance(name, str):
+        return []
+    registry = catalog.metrics if loc[0] == "metrics" else catalog.generators
+    try:
+        entry = registry.lookup(name)
+    except InputError as error:
+        return [Fault((*loc, "name") if isinstance(section, dict) else loc, str(error))]
+    given = {key: value for key, value in section.items() if key != "name"} if isinstance(section, dict) else {}
+    try:
+        entry.read(given)
+    except ValidationError as error:
+        return faults_of(error, entry.params, section, loc, f"{registry.kind} '{name}'")
+    return []
+
+
+def _at(data: Any, loc: Loc) -> Any:
+    """The value at `loc`; None where there is none."""
+    for part in loc:
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int):
+            data = data[part]
+        else:
+            return None
+    return data
