@@ -1,0 +1,5 @@
+"""Intervals over prompt pairs. Numpy only."""
+
+from circuitgraph.stats.intervals import Intervals, Normalized, cluster_warning, intervals, normalized
+
+__all__ = ["Intervals", "Normalized", "cluster_warning", "intervals", "normalized"]

@@ -1,0 +1,190 @@
+"""(Plan, Measured, CircuitGraph) -> Rows: what was measured per pair becomes the table. No files, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitgraph.errors import NotFiniteError
+from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, NodeClaim, SetClaim
+from circuitgraph.nodes import Address
+from circuitgraph.plan.types import Experiment, Plan
+from circuitgraph.results.records import Measured, Row
+from circuitgraph.stats import intervals, normalized
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The columns that say where an experiment acts."""
+
+    sender: str
+    sender_position: str | None
+    receiver: str | None
+    receiver_position: str | None
+    path: str | None
+
+
+def summarise(
+    plan: Plan,
+    measured: Iterable[Measured],
+    graph: CircuitGraph,
+    *,
+    metrics: Sequence[str],
+    clusters: Sequence[str] | None = None,
+    seed: int = 0,
+    executor: str,
+) -> tuple[Row, ...]:
+    """One row per metric and experiment: all experiments in plan order for the first metric, then the next.
+
+    Args:
+        measured: every experiment of the plan under every metric, in any order.
+        clusters: the cluster of each pair; None when pairs are independent.
+        seed: of the bootstrap.
+
+    Raises:
+        NotFiniteError: NaN or infinity in a value; the message names the experiment, metric and pair.
+        ValueError: an experiment of the plan was not measured.
+    """
+    found = {(item.id, item.metric): item for item in measured}
+    missing = [(e.label, metric) for metric in metrics for e in plan.experiments if (e.id, metric) not in found]
+    if missing:
+        raise ValueError(f"{len(missing)} experiments were not measured, first {missing[0][0]} under {missing[0][1]}")
+    rows: list[Row] = []
+    for metric in metrics:
+        values = [found[experiment.id, metric] for experiment in plan.experiments]
+        check_finite(plan.experiments, values)
+        rows += _rows_of_metric(plan.experiments, values, graph, clusters, seed, executor)
+    return tuple(rows)
+
+
+def check_finite(experiments: Sequence[Experiment], measured: Sequence[Measured]) -> None:
+    """Refuse NaN and infinity; `measured[i]` belongs to `experiments[i]`.
+
+    Raises:
+        NotFiniteError: names the first such experiment, its id, metric and pair.
+    """
+    bad = [(e, m, name) for e, m in zip(experiments, measured, strict=True) if (name := _not_finite(m))]
+    if not bad:
+        return
+    experiment, item, name = bad[0]
+    values: NDArray[np.float64] = getattr(item, name)
+    pairs = np.flatnonzero(~np.isfinite(values))
+    others = f"; so are {len(bad) - 1} other experiments" if len(bad) > 1 else ""
+    raise NotFiniteError(
+        f"{experiment.label} (id {experiment.id}): {name} of {item.metric} is not finite for {len(pairs)} of "
+        f"{len(values)} pairs, first pair {pairs[0]} (counted from 0): {values[pairs[0]]}{others}"
+    )
+
+
+def _not_finite(item: Measured) -> str | None:
+    """The first field that holds NaN or infinity."""
+    for name in ("metric_base", "metric_other", "metric_patched"):
+        values = getattr(item, name)
+        if values is not None and not np.isfinite(values).all():
+            return name
+    return None
+
+
+def _rows_of_metric(
+    experiments: Sequence[Experiment],
+    measured: Sequence[Measured],
+    graph: CircuitGraph,
+    clusters: Sequence[str] | None,
+    seed: int,
+    executor: str,
+) -> list[Row]:
+    if not experiments:
+        return []
+    effects = np.stack([item.effect for item in measured])
+    found = intervals(effects, clusters, seed=seed)
+    share = _normalized_by_base(experiments, measured, effects, clusters, seed)
+    rows: list[Row] = []
+    for i, (experiment, item) in enumerate(zip(experiments, measured, strict=True)):
+        claim = graph.by_id[experiment.id]
+        ends = ends_of(claim)
+        rows.append(
+            Row(
+                id=experiment.id,
+                kind=experiment.kind,
+                label=experiment.label,
+                sender=ends.sender,
+                sender_position=ends.sender_position,
+                receiver=ends.receiver,
+                receiver_position=ends.receiver_position,
+                path=ends.path,
+                base=claim.how.base.value,
+                source=str(claim.how.source),
+                metric=item.metric,
+                metric_base=float(item.metric_base.mean()),
+                metric_other=None if item.metric_other is None else float(item.metric_other.mean()),
+                metric_patched=float(item.metric_patched.mean()),
+                effect=float(found.mean[i]),
+                normalized_effect=_or_none(share[i, 0]),
+                std_error=_or_none(found.std_error[i]),
+                ci_low=_or_none(found.low[i]),
+                ci_high=_or_none(found.high[i]),
+                n=len(item.metric_base),
+                executor=executor,
+                normalized_ci_low=_or_none(share[i, 1]),
+                normalized_ci_high=_or_none(share[i, 2]),
+                interval=found.method[i],
+            )
+        )
+    return rows
+
+
+def _normalized_by_base(
+    experiments: Sequence[Experiment],
+    measured: Sequence[Measured],
+    effects: NDArray[np.float64],
+    clusters: Sequence[str] | None,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Value, low and high of the normalized effect, [experiments, 3]; the gap is shared by a base's experiments."""
+    share = np.full((len(experiments), 3), np.nan)
+    for base in {experiment.base for experiment in experiments}:
+        of_base = zip(experiments, measured, strict=True)
+        members = [i for i, (e, m) in enumerate(of_base) if e.base is base and m.metric_other is not None]
+        if not members:
+            continue
+        first = measured[members[0]]
+        gaps = np.asarray(first.metric_other) - first.metric_base
+        found = normalized(effects[members], gaps, clusters, seed=seed)
+        share[members] = np.stack([found.value, found.low, found.high], axis=1)
+    return share
+
+
+def ends_of(claim: Claim) -> Ends:
+    """Sender and receiver texts without positions, and the positions.
+
+    A chain is named by its first and last node; of a set, the i-th sender belongs to the i-th receiver.
+    """
+    match claim:
+        case EdgeClaim(senders, receivers):
+            pass
+        case NodeClaim(nodes):
+            return Ends(_names(nodes), _positions(nodes), None, None, None)
+        case ChainClaim(hops):
+            senders, receivers = hops[:1], hops[-1:]
+        case SetClaim(edges):
+            senders, receivers = tuple(s for s, _ in edges), tuple(r for _, r in edges)
+    return Ends(_names(senders), _positions(senders), _names(receivers), _positions(receivers), claim.how.path.value)
+
+
+def _names(addresses: Sequence[Address]) -> str:
+    return " + ".join(str(replace(address, position=None, output=None)) for address in addresses)
+
+
+def _positions(addresses: Sequence[Address]) -> str | None:
+    """One position where all agree, else one per address (`all` = everywhere); None = everywhere."""
+    positions = [address.position for address in addresses]
+    if len(set(positions)) == 1:
+        return None if positions[0] is None else str(positions[0])
+    return " + ".join("all" if position is None else str(position) for position in positions)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

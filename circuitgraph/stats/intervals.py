@@ -1,0 +1,232 @@
+"""Means over prompt pairs with standard errors and intervals, for many experiments at once. Numpy only.
+
+One estimator serves all: a ratio R = Σx / Σg over units, its standard error from the residuals x − R·g.
+
+    what                     units           g
+    mean effect              pairs           1
+    mean effect, clustered   cluster sums    cluster sizes      (cluster-robust: the CR1 sandwich)
+    normalized effect        pairs           gap of each pair
+    … clustered              cluster sums    gap sums
+
+Intervals are studentised bootstraps (Efron & Tibshirani 1993, §12.5), except that cluster means, and
+samples too small or too lopsided to be resampled, use Student's t. `method` says which:
+
+    bootstrap-t   t quantiles from resampled units
+    cluster-t     Student's t with clusters − 1 degrees of freedom
+    t             Student's t with units − 1: fewer than SMALLEST_BOOTSTRAP units, or more than
+                  (1 − level) / 2 of the resamples on one side leave (nearly) no spread to divide by
+                  (sixty zeros and one outlier), so that the quantile would not exist
+    constant      every unit agrees: the interval is the value, its standard error 0
+    None          one unit: no standard error and no interval
+
+The resamples depend on (seed, number of units) alone and are shared by all experiments: equal values
+have equal intervals, whatever else is measured beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitgraph.stats.student import t_factor
+
+Floats = NDArray[np.float64]
+
+RESAMPLES = 2000
+SMALLEST_BOOTSTRAP = 8
+"""Below 8 units there are fewer distinct resamples (1,716 for 7) than are drawn."""
+FEW_CLUSTERS = 10
+_CHUNK = 256
+"""Experiments resampled at once: always this many rows, so that matrix kernels treat all alike."""
+_COLLAPSED = 1e-4
+"""A resample whose variance is below this share of the sample's has lost what made it vary."""
+_ROUNDING = 1e-14
+"""Residuals below this share of the values are rounding, not spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Arrays of shape [experiments] in the units of the values; NaN where there is none."""
+
+    mean: Floats
+    std_error: Floats
+    low: Floats
+    high: Floats
+    method: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """Arrays of shape [experiments], as shares of the gap; NaN where there is none."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+def intervals(
+    values: ArrayLike,
+    clusters: Sequence[str] | None = None,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Intervals:
+    """The mean of each row with its standard error and two-sided interval.
+
+    Args:
+        values: [experiments, pairs], finite.
+        clusters: the cluster of each pair (a shared template or twin); None, or all different, when
+            the pairs are independent.
+
+    Raises:
+        ValueError: values are not a finite matrix with at least one column, or clusters do not fit it.
+    """
+    matrix = _matrix(values, clusters)
+    codes = _codes(clusters)
+    if codes is None:
+        return _ratio(matrix, np.ones(matrix.shape[1]), seed, level, resamples, "t")
+    return _ratio(_sums(matrix, codes), np.bincount(codes).astype(np.float64), seed, level, 0, "cluster-t")
+
+
+def normalized(
+    effects: ArrayLike,
+    gaps: ArrayLike,
+    clusters: Sequence[str] | None = None,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Normalized:
+    """mean(effect) / mean(gap) of each row, with an interval that resamples pairs or whole clusters.
+
+    All NaN when the gap's own interval contains 0, or the gap is 0 and has no interval.
+
+    Args:
+        effects: [experiments, pairs], finite.
+        gaps: [pairs], metric_other − metric_base.
+
+    Raises:
+        ValueError: as `intervals`, or the two have different numbers of pairs.
+    """
+    matrix, gap = _matrix(effects, clusters), _matrix(np.asarray(gaps)[None], clusters)
+    if gap.shape[1] != matrix.shape[1]:
+        raise ValueError(f"effects of {matrix.shape[1]} pairs do not fit gaps of {gap.shape[1]}")
+    whole = intervals(gap, clusters, seed=seed, level=level, resamples=resamples)
+    if whole.mean[0] == 0 or whole.low[0] <= 0 <= whole.high[0]:
+        none = np.full(len(matrix), np.nan)
+        return Normalized(none, none, none)
+    codes = _codes(clusters)
+    if codes is not None:
+        matrix, gap = _sums(matrix, codes), _sums(gap, codes)
+    found = _ratio(matrix, gap[0], seed, level, resamples, "t")
+    return Normalized(found.mean, found.low, found.high)
+
+
+def cluster_warning(clusters: Sequence[str] | None) -> str | None:
+    """What a reader should know when there are too few clusters; None when there is nothing to say."""
+    count = len(set(clusters)) if clusters is not None and _codes(clusters) is not None else FEW_CLUSTERS
+    if count == 1:
+        return "all pairs belong to one cluster: no standard errors or intervals can be given"
+    if count < FEW_CLUSTERS:
+        return f"only {count} clusters: intervals rest on so few independent samples and may be too narrow"
+    return None
+
+
+def _matrix(values: ArrayLike, clusters: Sequence[str] | None) -> Floats:
+    matrix = np.ascontiguousarray(values, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise ValueError(f"values must be [experiments, pairs] with at least one pair, not {list(matrix.shape)}")
+    if clusters is not None and len(clusters) != matrix.shape[1]:
+        raise ValueError(f"{len(clusters)} clusters do not fit {matrix.shape[1]} pairs")
+    if not np.isfinite(matrix).all():
+        raise ValueError("values must be finite")
+    return matrix
+
+
+def _codes(clusters: Sequence[str] | None) -> NDArray[np.intp] | None:
+    """A number per pair, equal for pairs of one cluster, in order of appearance; None = independent."""
+    if clusters is None:
+        return None
+    order = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
+    independent = len(order) == len(clusters) > 1
+    return None if independent else np.array([order[name] for name in clusters], dtype=np.intp)
+
+
+def _sums(matrix: Floats, codes: NDArray[np.intp]) -> Floats:
+    """Row sums per cluster: [experiments, clusters]."""
+    order = np.argsort(codes, kind="stable")
+    return np.add.reduceat(matrix[:, order], np.searchsorted(codes[order], np.arange(codes.max() + 1)), axis=1)
+
+
+def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int, student: str) -> Intervals:
+    """Σ units / Σ sizes of each row, for units [experiments, count] and sizes [count].
+
+    `student` names the t interval; it is the only one used when `resamples` is 0.
+    """
+    rows, count = units.shape
+    value = units.sum(axis=1) / sizes.sum()
+    if count == 1:
+        none = np.full(rows, np.nan)
+        return Intervals(value, none, none, none, (None,) * rows)
+    residuals = units - value[:, None] * sizes
+    constant = np.abs(residuals).max(axis=1) <= _ROUNDING * np.abs(units).max(axis=1)
+    residuals[constant] = 0.0
+    error = np.sqrt(count / (count - 1) * (residuals**2).sum(axis=1)) / abs(sizes.sum())
+
+    upper = np.full(rows, t_factor(count - 1, level))
+    lower = -upper
+    method = np.full(rows, student, dtype=object)
+    if resamples and count >= SMALLEST_BOOTSTRAP:
+        low, high = _t_quantiles(residuals, sizes, seed, resamples, (1 - level) / 2)
+        usable = np.isfinite(low) & np.isfinite(high)
+        lower, upper = np.where(usable, low, lower), np.where(usable, high, upper)
+        method[usable] = "bootstrap-t"
+    method[constant] = "constant"
+    return Intervals(value, error, value - upper * error, value - lower * error, tuple(method))
+
+
+def _t_quantiles(residuals: Floats, sizes: Floats, seed: int, resamples: int, tail: float) -> tuple[Floats, Floats]:
+    """The `tail` and 1 − `tail` quantiles of t* = (R* − R) / se*, per row; infinite where se* collapses.
+
+    With h = sizes / mean(sizes) and z = residuals of unit variance, a resample that draws unit i
+    c_i times has d = R* − R = Σcz / Σch and Σ(z − d·h)² = Σcz² − 2d·Σczh + d²·Σch²: five sums,
+    each a product with the matrix of counts.
+    """
+    rows, count = residuals.shape
+    counts = _counts(seed, count, resamples)
+    scale = np.sqrt((residuals**2).sum(axis=1) / (count - 1))
+    scale[scale == 0] = 1.0
+    h = sizes / sizes.mean()
+    sum_h, sum_hh = h @ counts, h**2 @ counts
+    position = max(int((resamples + 1) * tail) - 1, 0)
+    low, high = np.empty(rows), np.empty(rows)
+    for start in range(0, rows, _CHUNK):
+        block = slice(start, min(start + _CHUNK, rows))
+        z = np.zeros((_CHUNK, count))
+        z[: block.stop - start] = residuals[block] / scale[block, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            d = (z @ counts) / sum_h
+            spread = z**2 @ counts - 2 * d * ((z * h) @ counts) + d**2 * sum_hh
+            t = d * np.abs(sum_h) / np.sqrt(count / (count - 1) * np.maximum(spread, 0))
+        collapsed = ~(spread > _COLLAPSED * (count - 1))
+        t[collapsed] = np.copysign(np.inf, d[collapsed])
+        t.partition((position, resamples - 1 - position), axis=1)
+        low[block] = t[: block.stop - start, position]
+        high[block] = t[: block.stop - start, resamples - 1 - position]
+    return low, high
+
+
+@lru_cache(maxsize=2)
+def _counts(seed: int, count: int, resamples: int) -> Floats:
+    """How often each unit is drawn: [count, resamples]; columns sum to `count`."""
+    stream = np.random.default_rng([seed % 2**64, count])
+    drawn = stream.integers(count, size=(resamples, count)) + count * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count)
+    table = np.ascontiguousarray(counts.T, dtype=np.float64)
+    table.flags.writeable = False
+    return table
