@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from circuitgraph.errors import Problem
 from circuitgraph.graph.claims import Origin
-from circuitgraph.spec.source import Loc, SpecSource
+from circuitgraph.spec.source import Loc, Place, SpecSource
 
 
 @dataclass(slots=True)
@@ -26,6 +26,11 @@ class Findings:
         else:
             self.problems.append(Problem(f"{'.'.join(map(str, loc))}: {message}" if loc else message))
 
+    def add_at(self, origin: Origin, message: str) -> None:
+        """Note a problem with what was written at `origin`."""
+        place = Place(origin.line, origin.column)
+        self.problems.append(self.source.problem_at(place, message) if self.source else Problem(message))
+
     def origin(self, loc: Loc) -> Origin:
         """Line and column of `loc`; (0, 0) for a spec that was not read from a file."""
         if self.source is None:
@@ -34,12 +39,10 @@ class Findings:
         return Origin(place.line, place.column)
 
     def _as_written(self, loc: Loc) -> Loc:
-        """`loc` as the file has it, where it uses a short form: `movers: [a3.h0]`, `metric: {…}`."""
+        """`loc` as the file has it, where it uses a short form: `movers: [a3.h0]`."""
         values = self.source.values if self.source else {}
         match loc:
             case ("groups", name, "nodes", *rest) if ("groups", name, "nodes") not in values:
                 return ("groups", name, *rest)
-            case ("metrics", 0, *rest) if ("metrics",) not in values:
-                return ("metric", *rest)
             case _:
                 return loc

@@ -183,7 +183,7 @@ def overwrite_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | 
         if not isinstance(late.node, Logits | Residual):
             continue
         for early in receivers:
-            if early != late and shape.written_at(early.node) <= shape.read_at(late.node):
+            if early.node != late.node and shape.written_at(early.node) <= shape.read_at(late.node):
                 return (
                     f"{early} can reach {late}, and overwriting {late} with what was recorded there would erase it; "
                     "set receivers: add, or give the receivers separate edges"

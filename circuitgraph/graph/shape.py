@@ -34,6 +34,7 @@ class ModelShape:
     d_head: int | None = None
     d_mlp: int | None = None
     vocab: int | None = None
+    vocab_out: int | None = None
     context: int | None = None
     mlps: bool = True
     parallel: bool = False

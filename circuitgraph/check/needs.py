@@ -1,0 +1,130 @@
+"""What metrics, sources and the model need of the prompts. Pure: problems are noted, warnings returned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import ValidationError
+
+from circuitgraph import catalog
+from circuitgraph.catalog.metric_params import KLParams, KLReference, MetricParams
+from circuitgraph.check.places import which
+from circuitgraph.errors import InputError
+from circuitgraph.graph.claims import CircuitGraph, Counterfactual, Mean, Resample
+from circuitgraph.graph.findings import Findings
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.nodes import Position
+from circuitgraph.prompts.pairs import Pair, PromptSet
+from circuitgraph.spec.model import Align, BaseRun, CircuitSpec, PromptsSpec, ReferenceSpec
+from circuitgraph.spec.source import Loc
+
+PROMPTS: Loc = ("prompts",)
+REFERENCE: Loc = ("intervention", "reference", "prompts")
+
+
+def metric_positions(spec: CircuitSpec) -> Iterator[tuple[Loc, Position]]:
+    """Where each metric is read, with its place in the spec.
+
+    Raises:
+        InputError: a metric that does not exist, or has wrong parameters.
+    """
+    for i, metric in enumerate(spec.metrics):
+        try:
+            parameters = catalog.metrics.lookup(metric.name).read(metric.parameters)
+        except ValidationError as error:
+            raise InputError(f"{metric.name}: {error.errors()[0]['msg']}") from None
+        if isinstance(parameters, MetricParams):
+            yield ("metrics", i, "at"), parameters.position
+
+
+def check_metrics(spec: CircuitSpec, prompts: PromptSet, findings: Findings) -> None:
+    """Note the pairs that lack what a metric reads."""
+    for i, metric in enumerate(spec.metrics):
+        entry = catalog.metrics.lookup(metric.name)
+        needs: list[tuple[str, list[int]]] = []
+        if entry.needs_answers:
+            needs.append(("answers", [i for i, pair in enumerate(prompts.pairs) if not pair.answers]))
+        if entry.needs_wrong_answers:
+            needs.append(("wrong_answers", [i for i, pair in enumerate(prompts.pairs) if not pair.wrong_answers]))
+        parameters = entry.read(metric.parameters)
+        if isinstance(parameters, KLParams) and parameters.to is KLReference.CORRUPTED:
+            needs.append(("a corrupted prompt", _unpaired(prompts)))
+        for what, lacking in needs:
+            if lacking:
+                where = which(lacking, len(prompts))
+                findings.add(("metrics", i), f"metric {metric.name} needs {what}, and {where} {_have(lacking)} none")
+
+
+def check_sources(graph: CircuitGraph, prompts: PromptSet, findings: Findings) -> None:
+    """Note the pairs that lack the corrupted prompt that a claim is measured with."""
+    if prompts.paired:
+        return
+    lacking = _unpaired(prompts)
+    none = f"{which(lacking, len(prompts))} {_have(lacking)} none"
+    if any(isinstance(claim.how.source, Counterfactual) for claim in graph.claims):
+        findings.add(PROMPTS, f"source: counterfactual needs corrupted prompts, and {none}")
+    if any(claim.how.base is BaseRun.CORRUPTED for claim in graph.claims):
+        findings.add(PROMPTS, f"base: corrupted needs corrupted prompts, and {none}")
+
+
+def check_reference(
+    settings: ReferenceSpec, graph: CircuitGraph, prompts: PromptSet, reference: PromptSet, findings: Findings
+) -> None:
+    """Note what `mean` and `resample` cannot take from the reference set."""
+    if settings.side is BaseRun.CORRUPTED and (lacking := _unpaired(reference)):
+        where = which(lacking, len(reference))
+        findings.add(REFERENCE, f"side: corrupted needs corrupted prompts, and {where} {_have(lacking)} none")
+    lengths = sorted({len(pair) for pair in (*prompts.pairs, *reference.pairs)})
+    sources = [claim.how.source for claim in graph.claims]
+    if settings.align is Align.POSITION and len(lengths) > 1 and any(isinstance(s, Mean | Resample) for s in sources):
+        findings.add(
+            ("intervention", "reference"),
+            f"align: position needs prompts of one length; prompts and reference have {lengths[0]} to {lengths[-1]} "
+            "tokens; set align: name or align: pooled",
+        )
+    if len(reference) < 2 and any(isinstance(source, Resample) for source in sources):
+        findings.add(REFERENCE, f"source: resample needs at least 2 reference prompts, not {len(reference)}")
+
+
+def check_size(spec: PromptsSpec, prompts: PromptSet, shape: ModelShape, findings: Findings, at: Loc = PROMPTS) -> None:
+    """Note prompts that are longer than the model's context, or hold tokens that it does not have."""
+    long = [i for i, pair in enumerate(prompts.pairs) if shape.context is not None and len(pair) > shape.context]
+    if long:
+        tokens = len(prompts.pairs[long[0]])
+        message = f"pair {long[0] + 1} has {tokens} tokens, more than the model's context of {shape.context}"
+        findings.add(_place(spec, long, at), message + _others(long))
+    strange = [i for i, pair in enumerate(prompts.pairs) if _strange(pair, shape.vocab)]
+    if strange:
+        token = _strange(prompts.pairs[strange[0]], shape.vocab)[0]
+        known = "token ids are not negative" if shape.vocab is None else f"this model has tokens 0 to {shape.vocab - 1}"
+        message = f"pair {strange[0] + 1} has token id {token}; {known}"
+        findings.add(_place(spec, strange, at), message + _others(strange))
+
+
+def identical_pairs(graph: CircuitGraph, prompts: PromptSet) -> str | None:
+    """A warning if clean and corrupted are the same in some pairs."""
+    same = [i for i, pair in enumerate(prompts.pairs) if pair.clean == pair.corrupted]
+    if not same or not any(isinstance(claim.how.source, Counterfactual) for claim in graph.claims):
+        return None
+    return f"prompts: clean and corrupted are the same in {which(same, len(prompts))}; every effect there is 0"
+
+
+def _strange(pair: Pair, vocab: int | None) -> list[int]:
+    tokens = (*pair.clean, *(pair.corrupted or ()), *pair.answers, *pair.wrong_answers)
+    return [token for token in tokens if token < 0 or (vocab is not None and token >= vocab)]
+
+
+def _unpaired(prompts: PromptSet) -> list[int]:
+    return [i for i, pair in enumerate(prompts.pairs) if pair.corrupted is None]
+
+
+def _place(spec: PromptsSpec, indexes: Sequence[int], at: Loc) -> Loc:
+    return (*at, "pairs", indexes[0]) if spec.pairs is not None else at
+
+
+def _others(indexes: Sequence[int]) -> str:
+    return f" (and {len(indexes) - 1} more pairs)" if len(indexes) > 1 else ""
+
+
+def _have(indexes: Sequence[int]) -> str:
+    return "has" if len(indexes) == 1 else "have"
