@@ -110,7 +110,7 @@ class SpecError(InputError):
 
     def __init__(self, path: str, problems: Sequence[Problem]) -> None:
         self.path = path
-        self.problems = tuple(sorted(set(problems), key=lambda p: (p.file, p.line, p.column)))
+        self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column)))
         super().__init__("\n".join(problem.format(path) for problem in self.problems))
 
     def in_file(self, path: str) -> SpecError:

@@ -177,7 +177,9 @@ _SUFFIX = re.compile(
         (?: \s*@\s*(?P<position>[^@>]+?) (?: \s*>\s*(?P<output>[^@>]+?) )? )?\s*$""",
     re.VERBOSE | re.DOTALL,
 )
-_POSITION = re.compile(r"^(?:(?P<index>[+-]?[0-9]{1,9})|(?P<name>[A-Za-z_][\w.-]*?)\s*(?P<offset>[+-]\s*[0-9]{1,9})?)$")
+_POSITION = re.compile(
+    r"^(?:(?P<index>[+-]?[0-9]{1,9})|(?P<name>[A-Za-z_][\w.-]*?(?<![.-]))\s*(?P<offset>[+-]\s*[0-9]{1,9})?)$"
+)
 _TRAILING_PORT = re.compile(r"^(?P<name>.*\d)[._](?P<port>[qkvQKV])$")
 
 _N = r"(\d{1,9}|\*)"

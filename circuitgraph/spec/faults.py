@@ -64,7 +64,8 @@ def faults_of(
         if typed and not deeper:
             faults.append(Fault(at + loc, _wrong_value(typed, (*at, *loc))))
         for detail in details:
-            if detail not in typed:
+            emptied = detail["type"] == "too_short" and (deeper or len(details) > 1)
+            if detail not in typed and not emptied:
                 faults.append(_fault(detail, model, loc, at, noun))
     return faults
 
@@ -90,12 +91,15 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], loc: Loc, at: Loc, noun
             return Fault(whole, _unknown_key(_section(model, detail["loc"][:-1]), model, detail, noun), at_key=True)
         case "missing":
             section, name = _section(model, detail["loc"][:-1]), str(detail["loc"][-1])
-            message = f"'{name}' is missing from {_noun(section, model, noun)}"
+            message = f"'{name}' is missing; {_noun(section, model, noun)} needs it"
             return Fault(whole, message, missing=name, follows=True)
         case "greater_than_equal":
             return Fault(whole, f"{key} is at least {context['ge']}, not {value}")
         case "string_pattern_mismatch":
-            return Fault(whole, f"'{value}' is no {key}: letters, digits, '.', '_' and '-', a letter or digit first")
+            return Fault(
+                whole,
+                f"'{value}' is no {key}: letters, digits, '.', '_' and '-', and a letter or digit first",
+            )
         case "string_too_long":
             return Fault(whole, f"{key} has at most {context['max_length']} characters, not {len(value)}")
         case "string_too_short":
@@ -131,9 +135,10 @@ def _wrong_value(details: list[ErrorDetails], loc: Loc) -> str:
     if value is None:
         return f"'{key}' is empty: write {' or '.join([*choices, *needs])}, or leave the key out"
     if choices:
-        also = ("true", "false") if "true or false" in needs else ()
-        shown = value if isinstance(value, str) else written(value)
-        return f"'{shown}' is no {key}{did_you_mean(shown, (*choices, *also))}"
+        choices += ["true", "false"] if "true or false" in needs else []
+        if isinstance(value, list | dict):
+            return f"{_kind(value)}; {key} is one of {', '.join(choices)}"
+        return f"'{written(value)}' is no {key}{did_you_mean(written(value), choices)}"
     quotes = f'; write "{written(value)}" in quotes' if "text" in needs and not isinstance(value, list | dict) else ""
     return f"{_kind(value)}; {key} needs {' or '.join(needs)}{quotes}"
 
@@ -149,10 +154,6 @@ def written(value: Any) -> str:
             return str(value).lower()
         case YamlFloat():
             return value.raw
-        case list():
-            return "a list"
-        case dict():
-            return "keys and values"
         case _:
             return str(value)
 

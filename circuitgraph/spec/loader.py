@@ -92,9 +92,10 @@ def _text(path: Path) -> str | Problem:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        return Problem(f"the file is not UTF-8 text: byte 0x{raw[error.start]:02x}", line, column)
+        before = raw[: error.start].decode("utf-8-sig").split("\n")
+        shown = raw.decode("utf-8-sig", errors="replace").split("\n")[len(before) - 1].rstrip("\r")
+        message = f"the file is not UTF-8 text: byte 0x{raw[error.start]:02x}"
+        return Problem(message, len(before), len(before[-1]) + 1, shown)
 
 
 def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:

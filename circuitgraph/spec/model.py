@@ -61,6 +61,15 @@ class Align(StrEnum):
     POOLED = "pooled"
 
 
+def _number_for_a_node(raw: str, number: str) -> str:
+    """Why `raw` without quotes is no node; `number` is what YAML makes of it."""
+    layer, _, head = raw.partition(".")
+    if not (layer.isdecimal() and head.isdecimal()):
+        return f"{raw} is a number, not a node"
+    lost = f"the number {number} in YAML, and would name another head" if number != raw else "a number in YAML"
+    return f'{raw} without quotes is {lost}; write "{raw}" in quotes, or a{layer}.h{head}'
+
+
 def _node_text(value: Any) -> Any:
     """Refuse what YAML made of an unquoted node, naming what was lost."""
     if value is None:
@@ -68,11 +77,7 @@ def _node_text(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a node is needed here, this is a boolean; quote the node")
     if isinstance(value, float):
-        raw = getattr(value, "raw", repr(value))
-        raise ValueError(
-            f"{raw} without quotes is the number {float(value):g} in YAML, and would name "
-            f'another head; write "{raw}" in quotes, or a{raw.replace(".", ".h", 1)}'
-        )
+        raise ValueError(_number_for_a_node(getattr(value, "raw", repr(value)), f"{value:g}"))
     if isinstance(value, int):
         raise ValueError(
             f"{value} is a number, not a node; MLP {value} is m{value}, attention layer {value} is a{value}"
@@ -90,8 +95,8 @@ def _as_list(value: Any) -> Any:
 
 NodeTexts = Annotated[
     tuple[NodeText, ...],
-    BeforeValidator(_as_list, json_schema_input_type=NodeText | list[NodeText]),
     Field(min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=NodeText | Annotated[list[NodeText], Field(min_length=1)]),
 ]
 """One node text or a list of them."""
 
@@ -305,8 +310,9 @@ def _as_model(value: Any) -> Any:
 
 def _version(value: Any) -> Any:
     if value != FORMAT_VERSION or isinstance(value, bool):
-        shown = f"'{value}' in quotes" if isinstance(value, str) else value
-        raise ValueError(f"version {shown} is not read; this circuitgraph reads version {FORMAT_VERSION}")
+        if value == str(FORMAT_VERSION):
+            raise ValueError(f"the version is a number: write version: {FORMAT_VERSION} without quotes")
+        raise ValueError(f"version {value} is not read; this circuitgraph reads version {FORMAT_VERSION}")
     return FORMAT_VERSION
 
 
@@ -326,7 +332,7 @@ class CircuitSpec(Section):
     ]
     intervention: InterventionSpec = InterventionSpec()
     groups: dict[
-        str, Annotated[GroupSpec, BeforeValidator(_as_group, json_schema_input_type=str | list[str] | GroupSpec)]
+        str, Annotated[GroupSpec, BeforeValidator(_as_group, json_schema_input_type=NodeTexts | GroupSpec)]
     ] = Field(default_factory=dict)
     edges: tuple[EdgeSpec, ...] = ()
     nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry, json_schema_input_type=str | NodeSpec)], ...] = ()

@@ -17,7 +17,7 @@ import yaml
 from circuitgraph.errors import Problem
 from circuitgraph.spec.source import Loc, Place, SpecSource
 
-MAX_VALUES = 500_000
+MAX_VALUES = 200_000
 """Values in one file after its aliases are written out; an alias bomb has billions."""
 
 MAX_DEPTH = 40
@@ -199,7 +199,8 @@ class _Flat:
     def write(self, node: _Node, loc: Loc) -> Any:
         """The data of `node`, whose places are noted under `loc`."""
         if len(self.values) >= MAX_VALUES:
-            raise _UnreadableError(node.place, f"more than {MAX_VALUES:,} values once its aliases are written out")
+            place = self.values.get(loc[:2], node.place)
+            raise _UnreadableError(place, f"more than {MAX_VALUES:,} values once its aliases are written out")
         self.values[loc] = node.place
         match node.value:
             case list():
@@ -225,11 +226,16 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> tuple[Place, str]:
         return Place(), f"this is not YAML: {error}"
     place = Place(error.problem_mark.line + 1, error.problem_mark.column + 1)
     rest = lines[place.line - 1][place.column - 1 :] if place.line <= len(lines) else ""
-    if not rest and error.context_mark is not None:
+    if error.context_mark is not None:
         opened = Place(error.context_mark.line + 1, error.context_mark.column + 1)
-        return opened, f"this is not YAML: what begins here is not closed ({error.problem})"
+        if "alias" in (error.context or ""):
+            return opened, "a value that begins with * needs quotes"
+        if not rest:
+            return opened, f"this is not YAML: what begins here is not closed ({error.problem})"
     if rest.startswith("\t"):
         return place, "a tab cannot indent YAML; use spaces"
     if rest[:1] in ("@", "`", "%"):
         return place, f"a value cannot begin with {rest[0]} unless it is in quotes"
+    if error.problem and error.problem.startswith("mapping values"):
+        return place, "this is not YAML: a second value on one line; text that contains ': ' needs quotes"
     return place, f"this is not YAML: {error.problem}" + (f" ({error.context})" if error.context else "")
