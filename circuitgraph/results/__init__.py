@@ -1,0 +1,9 @@
+"""What a run found and where it is kept. No torch; pandas and pyarrow on first use."""
+
+from circuitgraph.results.directory import RunDirectory
+from circuitgraph.results.load import load_run
+from circuitgraph.results.provenance import provenance
+from circuitgraph.results.records import Measured, Row, RunResult
+from circuitgraph.results.table import summarise
+
+__all__ = ["Measured", "Row", "RunDirectory", "RunResult", "load_run", "provenance", "summarise"]

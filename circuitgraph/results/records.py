@@ -47,7 +47,7 @@ class Row:
     normalized_ci_low: float | None = None
     normalized_ci_high: float | None = None
     interval: str | None = None
-    """How the interval was made: `bootstrap-t`, `cluster-t`, or None for a single pair."""
+    """How the interval was made: `bootstrap-t`, `cluster-t`, `t`, `constant`, or None (see `stats.intervals`)."""
 
     @property
     def significant(self) -> bool:

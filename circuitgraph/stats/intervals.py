@@ -168,6 +168,16 @@ def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
 
     `student` names the t interval; it is the only one used when `resamples` is 0.
     """
+    starts = range(0, max(len(units), 1), _CHUNK)
+    blocks = [_block(units[i : i + _CHUNK], sizes, seed, level, resamples, student) for i in starts]
+    mean, error, low, high = (
+        np.concatenate([getattr(block, name) for block in blocks]) for name in ("mean", "std_error", "low", "high")
+    )
+    return Intervals(mean, error, low, high, tuple(name for block in blocks for name in block.method))
+
+
+def _block(units: Floats, sizes: Floats, seed: int, level: float, resamples: int, student: str) -> Intervals:
+    """`_ratio` of at most _CHUNK rows."""
     rows, count = units.shape
     value = units.sum(axis=1) / sizes.sum()
     if count == 1:
@@ -182,7 +192,7 @@ def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
     lower = -upper
     method = np.full(rows, student, dtype=object)
     if resamples and count >= SMALLEST_BOOTSTRAP:
-        low, high = _t_quantiles(residuals, sizes, seed, resamples, (1 - level) / 2)
+        low, high = _t_quantiles(residuals, sizes, _counts(seed, count, resamples), (1 - level) / 2)
         usable = np.isfinite(low) & np.isfinite(high)
         lower, upper = np.where(usable, low, lower), np.where(usable, high, upper)
         method[usable] = "bootstrap-t"
@@ -190,35 +200,30 @@ def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
     return Intervals(value, error, value - upper * error, value - lower * error, tuple(method))
 
 
-def _t_quantiles(residuals: Floats, sizes: Floats, seed: int, resamples: int, tail: float) -> tuple[Floats, Floats]:
-    """The `tail` and 1 − `tail` quantiles of t* = (R* − R) / se*, per row; infinite where se* collapses.
+def _t_quantiles(residuals: Floats, sizes: Floats, counts: Floats, tail: float) -> tuple[Floats, Floats]:
+    """The `tail` and 1 − `tail` quantiles of t* = (R* − R) / se* per row; infinite where se* collapses.
 
     With h = sizes / mean(sizes) and z = residuals of unit variance, a resample that draws unit i
     c_i times has d = R* − R = Σcz / Σch and Σ(z − d·h)² = Σcz² − 2d·Σczh + d²·Σch²: five sums,
-    each a product with the matrix of counts.
+    each a product with the matrix of counts [count, resamples].
     """
     rows, count = residuals.shape
-    counts = _counts(seed, count, resamples)
-    scale = np.sqrt((residuals**2).sum(axis=1) / (count - 1))
-    scale[scale == 0] = 1.0
+    resamples = counts.shape[1]
+    scale = np.sqrt((residuals**2).sum(axis=1, keepdims=True) / (count - 1))
+    z = np.zeros((_CHUNK, count))  # padded: see _CHUNK
+    z[:rows] = residuals / np.where(scale > 0, scale, 1.0)
     h = sizes / sizes.mean()
-    sum_h, sum_hh = h @ counts, h**2 @ counts
-    position = max(int((resamples + 1) * tail) - 1, 0)
-    low, high = np.empty(rows), np.empty(rows)
-    for start in range(0, rows, _CHUNK):
-        block = slice(start, min(start + _CHUNK, rows))
-        z = np.zeros((_CHUNK, count))
-        z[: block.stop - start] = residuals[block] / scale[block, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            d = (z @ counts) / sum_h
-            spread = z**2 @ counts - 2 * d * ((z * h) @ counts) + d**2 * sum_hh
-            t = d * np.abs(sum_h) / np.sqrt(count / (count - 1) * np.maximum(spread, 0))
-        collapsed = ~(spread > _COLLAPSED * (count - 1))
-        t[collapsed] = np.copysign(np.inf, d[collapsed])
-        t.partition((position, resamples - 1 - position), axis=1)
-        low[block] = t[: block.stop - start, position]
-        high[block] = t[: block.stop - start, resamples - 1 - position]
-    return low, high
+    sum_h = h @ counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d = (z @ counts) / sum_h
+        spread = z**2 @ counts - 2 * d * ((z * h) @ counts) + d**2 * (h**2 @ counts)
+        t = d * np.abs(sum_h) / np.sqrt(count / (count - 1) * np.maximum(spread, 0))
+    collapsed = ~(spread > _COLLAPSED * (count - 1))
+    t[collapsed] = np.copysign(np.inf, d[collapsed])
+    low = max(int((resamples + 1) * tail) - 1, 0)
+    high = resamples - 1 - low
+    t.partition((low, high), axis=1)
+    return t[:rows, low], t[:rows, high]
 
 
 @lru_cache(maxsize=2)

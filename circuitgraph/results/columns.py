@@ -1,0 +1,151 @@
+"""Measured and Row <-> Parquet. pyarrow is imported on first use; columns keep their names, new ones are appended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitgraph.errors import FileError
+from circuitgraph.results.files import file_errors, write_whole
+from circuitgraph.results.records import Measured, Row
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_ROWS_AT_ONCE = 1_000_000
+"""Rows of effects.parquet built in memory at a time."""
+
+
+def write_part(path: Path, measured: Sequence[Measured]) -> None:
+    """One row per experiment × metric × pair: id, metric, pair, metric_base, metric_other, metric_patched.
+
+    Raises:
+        FileError: the file cannot be written; nothing is left behind.
+    """
+    import pyarrow.parquet as parquet
+
+    write_whole(path, lambda file: parquet.write_table(_pairs_table(measured, None, effect=False), file))
+
+
+def write_effects(path: Path, measured: Sequence[Measured], clusters: Sequence[str] | None) -> None:
+    """As `write_part`, with the pair's cluster and effect = metric_patched − metric_base.
+
+    Raises:
+        FileError: the file cannot be written; nothing is left behind.
+    """
+    import pyarrow.parquet as parquet
+
+    step = max(1, _ROWS_AT_ONCE // max((len(item.metric_base) for item in measured), default=1))
+
+    def write(file: BinaryIO) -> None:
+        first = _pairs_table(measured[:step], clusters, effect=True)
+        with parquet.ParquetWriter(file, first.schema) as writer:
+            writer.write_table(first)
+            for start in range(step, len(measured), step):
+                writer.write_table(_pairs_table(measured[start : start + step], clusters, effect=True))
+
+    write_whole(path, write)
+
+
+def _pairs_table(measured: Sequence[Measured], clusters: Sequence[str] | None, *, effect: bool) -> pyarrow.Table:
+    import pyarrow as pa
+
+    counts = [len(item.metric_base) for item in measured]
+    owner = np.repeat(np.arange(len(measured), dtype=np.int32), counts)
+
+    def text(values: Sequence[str]) -> pyarrow.Array:
+        distinct = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        codes = np.array([distinct[value] for value in values], dtype=np.int32)[owner] if values else owner
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(distinct), pa.string()))
+
+    def numbers(arrays: Sequence[NDArray[np.float64] | None]) -> pyarrow.Array:
+        if all(array is not None for array in arrays):
+            return pa.array(np.concatenate([np.asarray(a, np.float64) for a in arrays] or [np.empty(0)]))
+        chunks = [pa.nulls(n, pa.float64()) if a is None else pa.array(a) for a, n in zip(arrays, counts, strict=True)]
+        return pa.concat_arrays(chunks)
+
+    pair = np.concatenate([np.arange(n, dtype=np.int32) for n in counts] or [np.empty(0, np.int32)])
+    columns: dict[str, Any] = {
+        "id": text([item.id for item in measured]),
+        "metric": text([item.metric for item in measured]),
+        "pair": pa.array(pair),
+        "metric_base": numbers([item.metric_base for item in measured]),
+        "metric_other": numbers([item.metric_other for item in measured]),
+        "metric_patched": numbers([item.metric_patched for item in measured]),
+    }
+    if effect:
+        names = pa.nulls(len(pair), pa.string()) if clusters is None else pa.array(clusters, pa.string()).take(pair)
+        at = list(columns).index("metric_base")
+        ordered = list(columns.items())
+        columns = dict([*ordered[:at], ("cluster", names), *ordered[at:]])
+        columns["effect"] = numbers([item.effect for item in measured])
+    return pa.table(columns)
+
+
+def read_measured(path: Path) -> Iterator[Measured]:
+    """The experiments of a part or of effects.parquet, in file order.
+
+    Raises:
+        FileError: missing, damaged, or not such a file.
+    """
+    table = _read(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched"])
+    pair = table["pair"].to_numpy()
+    order = np.arange(len(pair))
+    if not np.array_equal(pair, order - np.maximum.accumulate(np.where(pair == 0, order, 0))):
+        raise FileError(f"cannot read {path}: its pairs are not complete")
+    starts = np.flatnonzero(pair == 0)
+    stops = np.append(starts[1:], len(pair))
+    ids, metrics = (table[name].take(starts).to_pylist() for name in ("id", "metric"))
+    known = table["metric_other"].is_valid().to_numpy()
+    base, other, patched = (
+        table[name].to_numpy().astype(np.float64) for name in ("metric_base", "metric_other", "metric_patched")
+    )
+    for name, metric, start, stop in zip(ids, metrics, starts, stops, strict=True):
+        block = slice(start, stop)
+        yield Measured(name, metric, base[block], other[block] if known[start] else None, patched[block])
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """The table: one row per experiment and metric, the columns of `Row` in its order.
+
+    Raises:
+        FileError: the file cannot be written; nothing is left behind.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64()}
+    schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(Row)])
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    write_whole(path, lambda file: parquet.write_table(table, file))
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of edges.parquet; columns this version does not know are left out.
+
+    Raises:
+        FileError: missing, damaged, or without a column that every version has.
+    """
+    table = _read(path, [field.name for field in fields(Row) if field.default is MISSING])
+    known = [field.name for field in fields(Row) if field.name in table.column_names]
+    return tuple(Row(**row) for row in table.select(known).to_pylist())
+
+
+def _read(path: Path, needed: Sequence[str]) -> pyarrow.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    with file_errors("read", path):
+        try:
+            table = parquet.ParquetFile(path).read()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise FileError(f"cannot read {path}: it is damaged or no Parquet file ({error})") from error
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise FileError(f"cannot read {path}: it has no column {', '.join(missing)}")
+    return table

@@ -1,0 +1,319 @@
+"""The run directory: what a run writes while it goes on and when it ends (docs: files).
+
+    run.json          format version, status, error, warnings, and the provenance that was handed in
+    spec.yaml         the spec as it was run
+    parts/00001.parquet …   measured so far, experiment × metric × pair; each part whole or not there
+    edges.parquet     the table                            ┐
+    effects.parquet   every pair's values                  ├ at the end
+    circuit.svg       the drawing                          ┘
+    .lock             while a process writes
+
+A directory that is no run directory is never written into. A run is continued only when it is asked
+for (`resume`) and spec, plan, model, prompts and dtype are the same; it is replaced only when that is
+asked for (`replace`), by a new one that is finished beside it, as `<name>.new`, and then takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from circuitgraph.errors import FileError, InputError
+from circuitgraph.results import lock
+from circuitgraph.results.columns import read_measured, write_effects, write_part, write_rows
+from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_json, write_text
+from circuitgraph.results.provenance import now
+from circuitgraph.results.records import Measured, Row
+
+FORMAT = "circuitgraph run"
+FORMAT_VERSION = 1
+MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
+EDGES, EFFECTS, DRAWING = "edges.parquet", "effects.parquet", "circuit.svg"
+IDENTITY = {
+    "spec_sha256": "spec",
+    "plan_sha256": "plan",
+    "model_fingerprint": "model",
+    "prompts_sha256": "prompts",
+    "dtype": "dtype",
+}
+"""Keys of run.json that must be equal for two runs to be the same run, and what they stand for."""
+
+
+class Status(StrEnum):
+    """How far a run is. `running` without a lock means that its process was killed."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class RunDirectory:
+    """The one writer of a run directory. Use `create` and a `with` block, then `finish` inside it.
+
+    Leaving the block with an exception records status failed (or interrupted) and frees the lock.
+    """
+
+    def __init__(self, path: Path, at: Path, locks: tuple[lock.DirectoryLock, ...], record: dict[str, Any]) -> None:
+        self.path = path
+        """Where the run can be found once it is finished."""
+        self._at = at
+        self._locks = locks
+        self._record = record
+        self._next_part = 1 + max((int(part.stem) for part in self._parts()), default=0)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        manifest: Mapping[str, Any],
+        spec_text: str,
+        *,
+        resume: bool = False,
+        replace: bool = False,
+    ) -> Self:
+        """Lock the directory and write run.json and spec.yaml, with status running.
+
+        Args:
+            manifest: the value of `provenance`, which holds the keys of IDENTITY.
+            spec_text: the spec as it is run; its sha256 is the manifest's `spec_sha256`.
+            resume: go on with the run that is there, if it is the same; start anew if there is none.
+            replace: build a new run beside the one that is there and put it in its place when finished.
+
+        Raises:
+            InputError: something is there that may not be continued, replaced or written into.
+            LockError: another process writes there.
+            FileError: the place cannot be written.
+        """
+        if resume and replace:
+            raise InputError("a run is either resumed or replaced, not both")
+        path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+        inspect(path)  # before a lock file could be written into someone else's directory
+        held = _lock(path)
+        try:
+            found = inspect(path)
+            if found is not None and replace:
+                _check_only_ours(path)
+                beside = _empty_place_beside(path)
+                return cls._begin(path, beside, (_lock(beside), held), manifest, spec_text)
+            if found is not None:
+                _check_may_continue(path, found, manifest, resume)
+            return cls._begin(path, path, (held,), manifest, spec_text, found)
+        except BaseException:
+            held.release()
+            raise
+
+    @classmethod
+    def _begin(
+        cls,
+        path: Path,
+        at: Path,
+        locks: tuple[lock.DirectoryLock, ...],
+        manifest: Mapping[str, Any],
+        spec_text: str,
+        before: Mapping[str, Any] | None = None,
+    ) -> Self:
+        record = {"format": FORMAT, "format_version": FORMAT_VERSION, "status": Status.RUNNING, **manifest}
+        if before is not None:
+            record["created"] = before.get("created")
+            record["resumed"] = [*before.get("resumed", []), now()]
+        write_json(at / MANIFEST, record)
+        write_text(at / SPEC, spec_text)
+        with file_errors("write", at / PARTS):
+            (at / PARTS).mkdir(exist_ok=True)
+            for leftover in [*at.glob(f"*{PARTIAL}"), *(at / PARTS).glob(f"*{PARTIAL}")]:
+                leftover.unlink()
+        return cls(path, at, locks, record)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._record["status"] != Status.RUNNING:
+                return
+            if error is None or isinstance(error, KeyboardInterrupt):
+                self._save(Status.INTERRUPTED)
+            else:
+                with suppress(FileError):  # a full disk must not hide the error that came first
+                    self._save(Status.FAILED, error=f"{type(error).__name__}: {error}")
+        finally:
+            for held in self._locks:
+                held.release()
+
+    def write_part(self, measured: Sequence[Measured]) -> None:
+        """Add a part: all metrics of one experiment or of several.
+
+        Raises:
+            FileError: it cannot be written; the parts before it stay as they are.
+        """
+        write_part(self._at / PARTS / f"{self._next_part:05d}.parquet", measured)
+        self._next_part += 1
+
+    def measured(self) -> Iterator[Measured]:
+        """What all parts hold.
+
+        Raises:
+            FileError: a part is damaged; the message names it.
+        """
+        for part in self._parts():
+            try:
+                yield from read_measured(part)
+            except FileError as error:
+                raise FileError(f"{error}; delete this part and --resume to measure its experiments again") from error
+
+    def finished_parts(self) -> frozenset[str]:
+        """The ids of the experiments that need not be measured again."""
+        return frozenset(item.id for item in self.measured())
+
+    def finish(
+        self,
+        rows: Sequence[Row],
+        *,
+        clusters: Sequence[str] | None = None,
+        warnings: Sequence[str] = (),
+        draw: Callable[[], str] | None = None,
+    ) -> None:
+        """Write tables and drawing and set status done; a run that replaces another takes its place.
+
+        Args:
+            rows: the table; each row's values per pair are taken from the parts.
+            draw: gives the SVG text; called when the tables are on disk.
+
+        Raises:
+            FileError: a file cannot be written.
+        """
+        found = {(item.id, item.metric): item for item in self.measured()}
+        write_rows(self._at / EDGES, rows)
+        write_effects(self._at / EFFECTS, [found[row.id, row.metric] for row in rows], clusters)
+        if draw is not None:
+            write_text(self._at / DRAWING, draw())
+        self._save(Status.DONE, warnings=list(warnings), finished=now())
+        if self._at != self.path:
+            self._take_place()
+
+    def _take_place(self) -> None:
+        before = _beside(self.path, "old")
+        with file_errors("replace", self.path):
+            if before.exists():  # left by a process that was killed right here
+                _check_only_ours(before)
+                shutil.rmtree(before)
+            self.path.rename(before)
+            self._at.rename(self.path)
+            sync_directory(self.path.parent)
+            new, old = self._locks
+            new.moved(self.path)
+            old.moved(before)
+            shutil.rmtree(before)
+        self._at = self.path
+
+    def _save(self, status: Status, **changes: Any) -> None:
+        self._record = {key: value for key, value in self._record.items() if key != "error"}
+        self._record |= {"status": status, **changes}
+        write_json(self._at / MANIFEST, self._record)
+
+    def _parts(self) -> list[Path]:
+        return sorted((self._at / PARTS).glob("[0-9]*.parquet"), key=lambda part: int(part.stem))
+
+
+def inspect(path: Path) -> dict[str, Any] | None:
+    """The run.json of a run directory; None where there is nothing yet.
+
+    Raises:
+        InputError: something else is there, or a run of a newer format.
+        FileError: it cannot be read.
+    """
+    with file_errors("read", path):
+        if not path.exists():
+            return None
+        if not path.is_dir():
+            raise FileError(f"cannot use {path} as a run directory: it is a file")
+        names = {entry.name for entry in path.iterdir()}
+    if MANIFEST in names:
+        return read_manifest(path)
+    if names <= {lock.NAME, MANIFEST + PARTIAL}:
+        return None
+    raise InputError(f"{path} is not empty and no run directory, so nothing is written there; choose another --out")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """run.json of the directory `path`.
+
+    Raises:
+        InputError: it is no run's, or of a newer format.
+        FileError: it is missing or damaged.
+    """
+    file = path / MANIFEST
+    with file_errors("read", file):
+        text = file.read_bytes()
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise FileError(f"cannot read {file}: it is damaged ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InputError(f"{path} is no run directory of circuitgraph: its {MANIFEST} is something else")
+    version = record.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has run format {version}; this version of circuitgraph reads up to {FORMAT_VERSION}: update it"
+        )
+    return record
+
+
+def _lock(path: Path) -> lock.DirectoryLock:
+    with file_errors("make", path):
+        path.mkdir(parents=True, exist_ok=True)
+    return lock.DirectoryLock(path)
+
+
+def _check_may_continue(path: Path, found: Mapping[str, Any], manifest: Mapping[str, Any], resume: bool) -> None:
+    if not resume:
+        if found["status"] == Status.DONE:
+            raise InputError(f"{path} holds a finished run; choose another --out, or replace it with --force")
+        state = "was killed" if found["status"] == Status.RUNNING else f"is {found['status']}"
+        raise InputError(f"{path} holds a run that {state}; continue it with --resume, or choose another --out")
+    differing = [word for key, word in IDENTITY.items() if found.get(key) != manifest.get(key)]
+    if differing:
+        verb = "differs" if len(differing) == 1 else "differ"
+        raise InputError(
+            f"{path} cannot be resumed: {', '.join(differing)} {verb} from what it was started with; "
+            "--resume with what it was started with, or choose another --out"
+        )
+
+
+def _check_only_ours(path: Path) -> None:
+    """Refuse to delete a directory that holds anything a run does not write."""
+    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, DRAWING, lock.NAME}
+    with file_errors("read", path):
+        other = sorted(e.name for e in path.iterdir() if e.name not in ours and not e.name.endswith(PARTIAL))
+    if other or inspect(path) is None:
+        raise InputError(
+            f"{path} is not replaced: it holds {', '.join(other) or 'no ' + MANIFEST}, which no run writes; "
+            "move that away, or choose another --out"
+        )
+
+
+def _beside(path: Path, word: str) -> Path:
+    return path.with_name(f"{path.name}.{word}")
+
+
+def _empty_place_beside(path: Path) -> Path:
+    """`<name>.new`, without the remains of an earlier attempt."""
+    place = _beside(path, "new")
+    if inspect(place) is not None:
+        held = _lock(place)
+        try:
+            _check_only_ours(place)
+            with file_errors("remove", place):
+                shutil.rmtree(place)
+        finally:
+            held.release()
+    return place

@@ -1,0 +1,62 @@
+"""Run directory -> RunResult. The graph and the plan are rebuilt from spec.yaml; no model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from circuitgraph.errors import FileError, InputError
+from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
+from circuitgraph.plan import Plan, build_plan, plan_hash
+from circuitgraph.results.columns import read_measured, read_rows
+from circuitgraph.results.directory import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
+from circuitgraph.results.provenance import sha256_file
+from circuitgraph.results.records import RunResult
+from circuitgraph.spec import load
+
+
+def load_run(path: str | Path) -> RunResult:
+    """Read a finished run.
+
+    Raises:
+        InputError: no run directory, one that is not finished, or one of a newer format.
+        FileError: a file is missing, damaged, or was changed after the run.
+    """
+    directory = Path(path)
+    manifest = read_manifest(directory)
+    if manifest.get("status") != Status.DONE:
+        raise InputError(
+            f"{directory} holds no finished run (status: {manifest.get('status')}); finish it with --resume"
+        )
+    graph, plan = _rebuild(directory, manifest)
+    rows = read_rows(directory / EDGES)
+    return RunResult(
+        graph=graph,
+        plan=plan,
+        rows=rows,
+        effects={(item.id, item.metric): item.effect for item in read_measured(directory / EFFECTS)},
+        provenance=manifest,
+        metrics=tuple(dict.fromkeys(row.metric for row in rows)),
+        warnings=tuple(manifest.get("warnings", ())),
+        directory=str(directory),
+    )
+
+
+def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
+    """Graph and plan as they were when the run was made."""
+    spec = directory / SPEC
+    if sha256_file(spec) != manifest.get("spec_sha256"):
+        raise FileError(f"cannot use {spec}: it was changed after the run")
+    try:
+        shape = ModelShape(**manifest["shape"])
+    except (KeyError, TypeError) as error:
+        raise FileError(f"cannot read {directory / MANIFEST}: it does not hold the model's shape ({error})") from error
+    graph = build_graph(load(spec), shape)
+    plan = build_plan(graph)
+    if plan_hash(plan) != manifest.get("plan_sha256"):
+        made_by = manifest.get("versions", {}).get("circuitgraph")
+        raise FileError(
+            f"cannot use {directory}: circuitgraph {made_by} made another plan from its {SPEC} than this version does"
+        )
+    return graph, plan
