@@ -43,7 +43,7 @@ class GeneratorParams(BaseModel):
 
     n: Annotated[int, Field(ge=1)] = 64
     """How many prompt pairs to make, twins included."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """The same seed and parameters give the same prompts on every machine."""
     twin: bool = False
     """Follow each prompt by its twin, in which right and wrong answers have changed places; `n` must be even."""
@@ -147,7 +147,7 @@ class TemplateParams(GeneratorParams):
             if slot in RESERVED or not SLOT_NAME.fullmatch(slot):
                 raise ValueError(f"'{slot}' cannot name a slot: a name is letters, digits and _; END and BOS are taken")
             if isinstance(value, SameAs):
-                self._require([value.same_as], f"slot '{slot}' is same_as")
+                self._require([value.same_as], f"same_as of slot '{slot}':")
             elif isinstance(value, str) and value not in self.words:
                 raise ValueError(f"slot '{slot}': '{value}' is no word list{did_you_mean(value, self.words)}")
         for slot in self.slots:
@@ -160,6 +160,8 @@ class TemplateParams(GeneratorParams):
 
     @model_validator(mode="after")
     def _texts_use_the_slots(self) -> TemplateParams:
+        self._require(self.answers, "in answers:")
+        self._require(self.wrong_answers, "in wrong_answers:")
         used = {*self.answers, *self.wrong_answers}
         if len(set(self.text)) < len(self.text):
             raise ValueError("the same text is given twice")
@@ -182,8 +184,6 @@ class TemplateParams(GeneratorParams):
 
     @model_validator(mode="after")
     def _names_are_slots(self) -> TemplateParams:
-        self._require(self.answers, "in answers:")
-        self._require(self.wrong_answers, "in wrong_answers:")
         for group in self.distinct or ():
             self._require(group, "in distinct:")
             if len({self.root(slot) for slot in group}) < len(group):

@@ -58,7 +58,7 @@ def _jsonl(lines: Iterable[bytes]) -> Iterator[Row]:
             text = _decode(raw, number)
             if not text.strip():
                 continue
-            row = _row(number, _json(text))
+            row = _row(number, _json(text.rstrip()))
         except _BadRowError as error:
             row = Row(number, messages=(str(error),))
         yield row

@@ -17,6 +17,7 @@ from circuitgraph.prompts.raw import RawPair
 from circuitgraph.prompts.resolve import Bos, Complaint, needs_tokenizer, resolve
 from circuitgraph.prompts.tokenizer import PromptTokenizer
 from circuitgraph.prompts.vocabulary import bad_words
+from circuitgraph.spec.faults import faults_of
 from circuitgraph.spec.model import PairSpec, PluginSpec, PromptsSpec
 
 Loc = tuple[str | int, ...]
@@ -154,10 +155,14 @@ def _generated(
 ) -> Iterator[_Entry | Problem]:
     try:
         entry = catalog.generators.lookup(spec.name)
+    except InputError as error:
+        yield tell(("generator", "name"), str(error))
+        return
+    try:
         raw_pairs: list[RawPair] = entry.load().generate(entry.read(spec.parameters))
     except ValidationError as error:
-        for detail in error.errors():
-            yield tell(("generator", *detail["loc"]), detail["msg"].removeprefix("Value error, "))
+        faults = faults_of(error, entry.params, spec.parameters, noun=f"generator '{spec.name}'")
+        yield from (tell(("generator", *fault.loc), fault.message) for fault in faults)
         return
     except InputError as error:
         yield tell(("generator",), str(error))

@@ -81,9 +81,9 @@ def resolve(raw: RawPair, tokenizer: PromptTokenizer | None, bos: Bos) -> Pair |
     complaints = _bad_prompts(raw, clean, corrupted, tokenizer, bos)
     answers = _answers(raw.answers, "answers", raw, tokenizer, complaints)
     wrong_answers = _answers(raw.wrong_answers, "wrong_answers", raw, tokenizer, complaints)
-    for i, token in enumerate(wrong_answers):
-        if token in answers:
-            complaints.append(Complaint(("wrong_answers", i), f"{raw.wrong_answers[i]!r} is also a right answer"))
+    if not complaints and (both := set(answers) & set(wrong_answers)):
+        i = next(i for i, token in enumerate(wrong_answers) if token in both)
+        complaints.append(Complaint(("wrong_answers", i), f"{raw.wrong_answers[i]!r} is also a right answer"))
     positions = _indexes(raw.positions, len(clean), complaints)
     if not complaints:
         positions |= _span_ends(raw, clean, corrupted, complaints)
@@ -134,8 +134,9 @@ def _bad_prompts(
         which = ("clean", "corrupted") if bos.begins(clean.ids) else ("corrupted", "clean")
         return [Complaint(("corrupted",), f"{which[0]} begins with the BOS token, {which[1]} does not")]
     if len(clean) != len(corrupted):
+        reader = tokenizer if isinstance(raw.clean, str) else None
         counts = f"clean has {len(clean)} tokens, corrupted has {len(corrupted)}"
-        return [Complaint(("corrupted",), f"{counts}; {_first_difference(clean, corrupted, tokenizer)}")]
+        return [Complaint(("corrupted",), f"{counts}; {_first_difference(clean, corrupted, reader)}")]
     return []
 
 

@@ -43,7 +43,6 @@ def generate(params: TemplateParams) -> list[RawPair]:
     """
     rng = random.Random(params.seed)  # noqa: S311 - reproducible, not secret
     texts = deque(_Text(params, index) for index in range(len(params.text)))
-    used: set[int] = set()
     seen: set[str] = set()
     pairs: list[RawPair] = []
     while len(pairs) < params.n:
@@ -53,9 +52,8 @@ def generate(params: TemplateParams) -> list[RawPair]:
         if made := _next_unseen(text, rng, seen, number=len(pairs)):
             pairs.extend(made)
             seen.update(str(pair.clean) for pair in made)
-            used.add(text.index)
             texts.rotate(-1)
-        elif text.index in used:
+        elif _next_unseen(text, rng, set(), number=0):
             texts.popleft()
         else:
             raise InputError(f"text '{params.text[text.index]}' makes no prompt: {text.why_nothing(rng)}")

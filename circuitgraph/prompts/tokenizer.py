@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WELL_KNOWN_BOS = ("<|bos|>", "<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>")
 """Tried in this order where a checkpoint names no BOS token (GPT-2's own files do not)."""
 
+SPACES = ("Ġ", "▁")
+"""How byte-level and sentencepiece vocabularies write a leading space."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -62,18 +65,23 @@ class PromptTokenizer:
 
     def token_text(self, token: int) -> str:
         """The text of one token as a reader would write it (` Mary`, not `ĠMary`)."""
-        text = self._tokenizer.decode([token], skip_special_tokens=False)
-        return text or self._tokenizer.id_to_token(token) or f"#{token}"
+        piece = self._tokenizer.id_to_token(token)
+        text = self._tokenizer.decode([token], skip_special_tokens=False) or piece or f"#{token}"
+        if piece is not None and piece.startswith(SPACES):
+            return f" {text.removeprefix(piece[0]).lstrip()}"
+        return text
 
     def unknown(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that the vocabulary does not have, each once."""
+        """The words of `text` that the vocabulary does not have, each once; the unknown token written out is none."""
+        if self.unk_id is None:
+            return ()
         encoding = self.encode(text)
         words = [
-            text[start:end] for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            text[start:end].strip() for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
             if token == self.unk_id
         ]  # fmt: skip
-        unknown_token = None if self.unk_id is None else self._tokenizer.id_to_token(self.unk_id)
-        return tuple(dict.fromkeys(word for word in words if word != unknown_token))
+        written_out = self._tokenizer.id_to_token(self.unk_id)
+        return tuple(dict.fromkeys(word for word in words if word != written_out))
 
     def answer_id(self, text: str, after: str | None = None) -> int:
         """The one token that `text` is: as written, or else as it continues the prompt `after`.
