@@ -241,7 +241,7 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
 TASK_TOKENIZER = PromptTokenizer(word_level([*LETTERS, "x", "y", "{", "}"]), bos_id=0, unk_id=1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(task=tasks())
 def test_every_task_keeps_its_promises_or_says_why_not(task: dict[str, Any]) -> None:
     loaded = load("template", TASK_TOKENIZER, **task)

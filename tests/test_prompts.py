@@ -360,6 +360,11 @@ def test_pairs_that_cannot_be(pair: dict[str, Any], message: str) -> None:
     assert messages(load({"pairs": [pair]}, ioi_words())) == [message]
 
 
+def test_all_that_is_wrong_with_a_pair_is_told_at_once() -> None:
+    pair = {"clean": "Mary Zeb", "corrupted": "Mary", "answers": ["Zob"], "positions": {"S": 2}}
+    assert len(messages(load({"pairs": [pair]}, ioi_words()))) == 4
+
+
 def test_the_unknown_token_may_be_written_out() -> None:
     assert only({"pairs": [{"clean": "Mary <|unk|>"}]}, ioi_words()).clean[-1] == 1
 

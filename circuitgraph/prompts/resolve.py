@@ -128,16 +128,16 @@ def _bad_prompts(
         if isinstance(prompt, str) and (unknown := _required(tokenizer).unknown(prompt)):
             words = ", ".join(f"'{word}'" for word in unknown)
             complaints.append(Complaint((key,), f"{key} has words that the model's vocabulary lacks: {words}"))
-    if corrupted is None or complaints:
+    if corrupted is None or not clean.ids or not corrupted.ids:
         return complaints
     if bos.begins(clean.ids) != bos.begins(corrupted.ids):
         which = ("clean", "corrupted") if bos.begins(clean.ids) else ("corrupted", "clean")
-        return [Complaint(("corrupted",), f"{which[0]} begins with the BOS token, {which[1]} does not")]
-    if len(clean) != len(corrupted):
+        complaints.append(Complaint(("corrupted",), f"{which[0]} begins with the BOS token, {which[1]} does not"))
+    elif len(clean) != len(corrupted):
         reader = tokenizer if isinstance(raw.clean, str) else None
         counts = f"clean has {len(clean)} tokens, corrupted has {len(corrupted)}"
-        return [Complaint(("corrupted",), f"{counts}; {_first_difference(clean, corrupted, reader)}")]
-    return []
+        complaints.append(Complaint(("corrupted",), f"{counts}; {_first_difference(clean, corrupted, reader)}"))
+    return complaints
 
 
 def _first_difference(clean: Encoding, corrupted: Encoding, tokenizer: PromptTokenizer | None) -> str:

@@ -21,7 +21,7 @@ from circuitgraph.prompts.raw import RawPair, Span
 TRIES = 100
 """Draws that may turn out to be used already before the unused prompts of a text are listed instead."""
 
-LISTED = 10_000
+LISTED = 2_000
 """How many fillings of one text are listed, besides twice as many as prompts are wanted."""
 
 Filling = Mapping[str, str]
