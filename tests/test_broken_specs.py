@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from circuitgraph.check import check
 from circuitgraph.errors import SpecError
-from circuitgraph.spec import load
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
 
@@ -14,7 +14,7 @@ BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
 def test_every_problem_is_told_in_full(path, monkeypatch):
     monkeypatch.chdir(path.parent)
     with pytest.raises(SpecError) as raised:
-        load(path.name)
+        check(path.name)
     assert str(raised.value) + "\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 

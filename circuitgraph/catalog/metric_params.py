@@ -51,7 +51,7 @@ class KLReference(StrEnum):
 class MetricParams(BaseModel):
     """What every metric takes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     at: PositionText = "END"
     """Where the logits are read: a named position (`END`, `S1+1`) or an index into the prompt (-1)."""

@@ -44,6 +44,8 @@ class Fault:
     message: str
     at_key: bool = False
     """The key itself is wrong, not its value."""
+    torn: bool = False
+    """A value was torn apart here: the entry around it cannot be trusted."""
     missing: str | None = None
     """The key that `loc` lacks."""
     follows: bool = False
@@ -88,6 +90,9 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], loc: Loc, at: Loc, noun
     whole, key = at + loc, _key(at + loc)
     match detail["type"]:
         case "extra_forbidden":
+            if value is None and (str(loc[-1]).endswith(">") or ">@" in str(loc[-1])):
+                message = f"'{loc[-1]}' is no key: inside {{ }} a comma ends the value; write the address in quotes"
+                return Fault(whole, message, at_key=True, torn=True)
             return Fault(whole, _unknown_key(_section(model, detail["loc"][:-1]), model, detail, noun), at_key=True)
         case "missing":
             section, name = _section(model, detail["loc"][:-1]), str(detail["loc"][-1])
@@ -119,8 +124,6 @@ def _unknown_key(
     section: type[BaseModel] | None, model: type[BaseModel], detail: ErrorDetails, noun: str | None
 ) -> str:
     key = str(detail["loc"][-1])
-    if detail["input"] is None and (key.endswith(">") or ">@" in key):
-        return f"'{key}' is no key: inside {{ }} a comma ends the value; write the address in quotes"
     keys = list(section.model_fields) if section is not None else []
     if section is model:
         keys = [*keys, "metric"] if "metrics" in keys else ["name", *keys] if noun else keys

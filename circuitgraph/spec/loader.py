@@ -141,6 +141,8 @@ def _read(draft: Draft, problems: list[Problem]) -> Reading:
         needed = {name: value for name, value in _STAND_INS.items() if not draft.data.get(name)}
         unread |= needed.keys()
         draft = replace(draft, data={**draft.data, **needed})
+        if ("prompts", "pairs") in draft.wounded and not _at(draft.data, ("prompts", "pairs")):
+            unread |= {"prompts"}
 
 
 def _attempt(data: dict[str, Any], unread: Set[str]) -> tuple[CircuitSpec | None, list[Fault]]:
@@ -156,7 +158,7 @@ def _attempt(data: dict[str, Any], unread: Set[str]) -> tuple[CircuitSpec | None
 def _cut(fault: Fault) -> Loc | None:
     """What to leave out because of a fault: a key, a list entry, a section; () = all, None = nothing to leave out."""
     match fault.loc:
-        case loc if fault.at_key:
+        case loc if fault.at_key and not fault.torn:
             return loc
         case ():
             return None if fault.missing in _STAND_INS else ()

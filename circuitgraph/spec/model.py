@@ -110,7 +110,7 @@ Token = str | Integer
 class Section(BaseModel):
     """Base of every section: unknown keys are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     noun: ClassVar[str] = "a section"
     """What messages call this section."""
@@ -119,7 +119,7 @@ class Section(BaseModel):
 class PluginSpec(BaseModel):
     """A section whose keys belong to a plugin: `name` selects it, the rest are its parameters."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     noun: ClassVar[str] = "a plugin"
 
