@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuitgraph.check import needs
 from circuitgraph.check.movement import Movement, Verdict
-from circuitgraph.check.places import Places, names_of, references
+from circuitgraph.check.places import Places, entries_with_patterns, names_of, references
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import expand
 from circuitgraph.graph.claims import CircuitGraph, Origin
@@ -109,7 +110,7 @@ class _Check:
             if prompts is not None:
                 needs.check_metrics(spec, prompts, self.findings)
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
-            self._check_movement(graph, movement, prompts)
+            self._check_movement(spec, graph, movement)
         found = tuple(dict.fromkeys(self.unchecked)), tuple(dict.fromkeys(self.warnings))
         return Checked(self.path, spec, self.findings.source, graph, prompts, shape, location, *found)
 
@@ -191,7 +192,7 @@ class _Check:
     def _check_prompts(
         self, spec: CircuitSpec, graph: CircuitGraph, prompts: PromptSet, reference: PromptSet | None
     ) -> None:
-        needs.check_sources(graph, prompts, self.findings)
+        needs.check_sources(spec.prompts, graph, prompts, self.findings)
         needs.check_size(spec.prompts, prompts, graph.shape, self.findings)
         settings = spec.intervention.reference
         if settings is not None and reference is not None:
@@ -200,7 +201,10 @@ class _Check:
         if warning := needs.identical_pairs(graph, prompts):
             self.warnings.append(warning)
 
-    def _check_movement(self, graph: CircuitGraph, movement: Movement, prompts: PromptSet | None) -> None:
+    def _check_movement(self, spec: CircuitSpec, graph: CircuitGraph, movement: Movement) -> None:
+        """A claim that is zero by construction is a problem; where a pattern made it among others, a warning."""
+        written = Counter(claim.origin for claim in graph.claims)
+        patterned = entries_with_patterns(spec)
         found: dict[tuple[Origin, Verdict], list[str]] = {}
         unknown = 0
         for claim in graph.claims:
@@ -211,11 +215,12 @@ class _Check:
                     found.setdefault((claim.origin, remark.verdict), []).append(remark.message)
         for (origin, verdict), messages in found.items():
             message = messages[0] + (f" (and {len(messages) - 1} more in this entry)" if len(messages) > 1 else "")
-            if verdict is Verdict.ZERO:
+            among_others = origin.entry in patterned and len(messages) < written[origin]
+            if verdict is Verdict.ZERO and not among_others:
                 self.findings.add_at(origin, message)
             else:
-                self.warnings.append((f"line {origin.line}: " if origin.line else "") + message)
-        if unknown and prompts is None and self.unchecked:
+                self.warnings.append(f"{f'line {origin.line}' if origin.line else origin.entry}: {message}")
+        if unknown and movement.prompts is None and self.unchecked:
             self.unchecked.append(
                 f"positions: for {unknown} experiments it depends on the prompts whether their positions can meet"
             )

@@ -19,7 +19,7 @@ from circuitgraph.graph.claims import (
     EdgeClaim,
     NodeClaim,
     SetClaim,
-    claim_label,
+    claim_arrow,
 )
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address, Attention, Head, Input, KVHead, Logits, Port, Position
@@ -75,7 +75,7 @@ class Movement:
                     yield from self._edge((sender,), (receiver,))
             case ChainClaim(hops):
                 yield from self._unchanged(hops[:1], claim)
-                yield from self._chain(hops, claim_label(claim))
+                yield from self._chain(hops, claim_arrow(claim))
             case NodeClaim(nodes):
                 yield from self._unchanged(nodes, claim)
                 for node in nodes:
@@ -175,7 +175,7 @@ class Movement:
                 yield Remark(
                     Verdict.UNCHANGED,
                     f"{sender} is the same in clean and corrupted prompts, which have the same tokens {where}: "
-                    f"{claim_label(claim)} is 0",
+                    f"{claim_arrow(claim)} is 0",
                 )
 
 

@@ -55,16 +55,16 @@ def check_metrics(spec: CircuitSpec, prompts: PromptSet, findings: Findings) -> 
                 findings.add(("metrics", i), f"metric {metric.name} needs {what}, and {where} {_have(lacking)} none")
 
 
-def check_sources(graph: CircuitGraph, prompts: PromptSet, findings: Findings) -> None:
+def check_sources(spec: PromptsSpec, graph: CircuitGraph, prompts: PromptSet, findings: Findings) -> None:
     """Note the pairs that lack the corrupted prompt that a claim is measured with."""
     if prompts.paired:
         return
     lacking = _unpaired(prompts)
-    none = f"{which(lacking, len(prompts))} {_have(lacking)} none"
+    place, none = _place(spec, lacking, PROMPTS), f"{which(lacking, len(prompts))} {_have(lacking)} none"
     if any(isinstance(claim.how.source, Counterfactual) for claim in graph.claims):
-        findings.add(PROMPTS, f"source: counterfactual needs corrupted prompts, and {none}")
+        findings.add(place, f"source: counterfactual needs corrupted prompts, and {none}")
     if any(claim.how.base is BaseRun.CORRUPTED for claim in graph.claims):
-        findings.add(PROMPTS, f"base: corrupted needs corrupted prompts, and {none}")
+        findings.add(place, f"base: corrupted needs corrupted prompts, and {none}")
 
 
 def check_reference(
@@ -123,7 +123,7 @@ def _place(spec: PromptsSpec, indexes: Sequence[int], at: Loc) -> Loc:
 
 
 def _others(indexes: Sequence[int]) -> str:
-    return f" (and {len(indexes) - 1} more pairs)" if len(indexes) > 1 else ""
+    return f" ({len(indexes)} pairs in all)" if len(indexes) > 1 else ""
 
 
 def _have(indexes: Sequence[int]) -> str:

@@ -117,6 +117,20 @@ def references(spec: CircuitSpec) -> Iterator[tuple[Loc, Reference]]:
             continue
 
 
+def entries_with_patterns(spec: CircuitSpec) -> frozenset[str]:
+    """The entries (`edges.3`) that name nodes by a pattern, themselves or through a group."""
+    named = list(references(spec))
+    groups: set[str | int] = set()
+    while grown := {loc[1] for loc, name in _groups_of(named) if "*" in name or name in groups} - groups:
+        groups |= grown
+    entries = ((loc, reference.name) for loc, reference in named if loc[0] != "groups")
+    return frozenset(f"{loc[0]}.{loc[1]}" for loc, name in entries if "*" in name or name in groups)
+
+
+def _groups_of(named: list[tuple[Loc, Reference]]) -> list[tuple[Loc, str]]:
+    return [(loc, reference.name) for loc, reference in named if loc[0] == "groups"]
+
+
 def _texts(spec: CircuitSpec) -> Iterator[tuple[Loc, str]]:
     for name, group in spec.groups.items():
         yield from ((("groups", name, "nodes", i), text) for i, text in enumerate(group.nodes))

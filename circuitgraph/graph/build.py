@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from circuitgraph.errors import Problem, SpecError
-from circuitgraph.graph.claims import CircuitGraph, Claim, claim_id, claim_label
+from circuitgraph.graph.claims import CircuitGraph, Claim, claim_arrow, claim_id
 from circuitgraph.graph.entries import Entries
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.references import References
@@ -57,8 +57,8 @@ def _distinct(written: Iterable[tuple[Loc, list[Claim]]], findings: Findings) ->
                 repeated.append(earlier)
         if repeated:
             where, claim = repeated[0]
-            line = f"on line {claim.origin.line}" if claim.origin.line else f"in {'.'.join(map(str, where))}"
+            line = f"on line {claim.origin.line}" if claim.origin.line else f"in {claim.origin.entry}"
             place = "twice in this entry" if where == loc else f"twice, first {line}"
             more = f" (and {len(repeated) - 1} more in this entry)" if len(repeated) > 1 else ""
-            findings.add(loc, f"{claim_label(claim)} is measured {place}{more}")
+            findings.add(loc, f"{claim_arrow(claim)} is measured {place}{more}")
     return tuple(claim for _, claim in first.values())

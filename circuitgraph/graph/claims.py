@@ -79,10 +79,11 @@ class Intervention:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where in the spec file a claim was written (1-based; 0 = not from a file)."""
+    """Where in the spec a claim was written: line and column (1-based; 0 = not from a file), and entry (`edges.3`)."""
 
     line: int = 0
     column: int = 0
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +175,11 @@ def claim_id(claim: Claim) -> str:
 
 def claim_label(claim: Claim) -> str:
     """The label the user gave, or the addresses written as an arrow."""
-    if claim.label:
-        return claim.label
+    return claim.label or claim_arrow(claim)
+
+
+def claim_arrow(claim: Claim) -> str:
+    """The addresses of a claim, written as an arrow."""
     match claim:
         case EdgeClaim(senders, receivers):
             return f"{' + '.join(map(str, senders))} → {' + '.join(map(str, receivers))}"

@@ -24,19 +24,19 @@ class Findings:
         if self.source is not None:
             self.problems.append(self.source.problem(self._as_written(loc), message, key=key))
         else:
-            self.problems.append(Problem(f"{'.'.join(map(str, loc))}: {message}" if loc else message))
+            self.problems.append(Problem(f"{_dotted(loc)}: {message}"))
 
     def add_at(self, origin: Origin, message: str) -> None:
         """Note a problem with what was written at `origin`."""
-        place = Place(origin.line, origin.column)
-        self.problems.append(self.source.problem_at(place, message) if self.source else Problem(message))
+        if self.source is not None:
+            self.problems.append(self.source.problem_at(Place(origin.line, origin.column), message))
+        else:
+            self.problems.append(Problem(f"{origin.entry}: {message}"))
 
     def origin(self, loc: Loc) -> Origin:
-        """Line and column of `loc`; (0, 0) for a spec that was not read from a file."""
-        if self.source is None:
-            return Origin()
-        place = self.source.origin(self._as_written(loc))
-        return Origin(place.line, place.column)
+        """The place of `loc`, an entry of the spec."""
+        place = Place() if self.source is None else self.source.origin(self._as_written(loc))
+        return Origin(place.line, place.column, _dotted(loc))
 
     def _as_written(self, loc: Loc) -> Loc:
         """`loc` as the file has it, where it uses a short form: `movers: [a3.h0]`."""
@@ -46,3 +46,7 @@ class Findings:
                 return ("groups", name, *rest)
             case _:
                 return loc
+
+
+def _dotted(loc: Loc) -> str:
+    return ".".join(map(str, loc))

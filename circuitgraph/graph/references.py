@@ -71,16 +71,16 @@ class References:
         except AddressError as error:
             self._findings.add(loc, str(error))
             return ()
+        pattern = parse_node(reference.name)
+        if pattern is not None:
+            return self._nodes(pattern, reference, loc)
         if reference.name in self._open:
             self._findings.add(loc, f"a group cannot hold itself: {' → '.join([*self._open, reference.name])}")
             return ()
         if reference.name in self._specs:
             return tuple(self._suffixed(reference, loc))
-        pattern = parse_node(reference.name)
-        if pattern is None:
-            self._findings.add(loc, self._unknown(reference.name))
-            return ()
-        return self._nodes(pattern, reference, loc)
+        self._findings.add(loc, self._unknown(reference.name))
+        return ()
 
     def _nodes(self, pattern: NodePattern, reference: Reference, loc: Loc) -> tuple[Member, ...]:
         nodes = self._shape.expand(pattern)

@@ -1,0 +1,338 @@
+"""What is known before a model runs: problems with their lines, warnings, and what stays unchecked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from circuitgraph.check import Checked, check, check_spec
+from circuitgraph.check.places import which
+from circuitgraph.errors import FileError, ModelError, SpecError
+from circuitgraph.spec.model import CircuitSpec
+
+BROKEN = sorted((Path(__file__).parent / "broken" / "circuits").glob("*.yaml"))
+WORDS = BROKEN[0].parent / "words-model"
+
+SHAPE = {"layers": 3, "heads": 2, "vocab": 50, "context": 16}
+PAIRS = [
+    {
+        "clean": [1, 2, 3, 4, 5, 6],
+        "corrupted": [1, 2, 9, 4, 5, 6],
+        "answers": [7],
+        "wrong_answers": [8],
+        "positions": {"A": 1, "B": 2, "C": 4},
+    },
+    {
+        "clean": [1, 2, 3, 4],
+        "corrupted": [1, 2, 9, 4],
+        "answers": [7],
+        "wrong_answers": [8],
+        "positions": {"A": 1, "B": 2, "C": 2},
+    },
+]
+
+
+def spec(**parts: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "name": "test",
+        "model": {"name": "org/model", "shape": SHAPE | parts.pop("shape", {})},
+        "prompts": {"pairs": parts.pop("pairs", PAIRS)},
+        "metrics": [{"name": "logit_diff"}],
+    } | parts
+
+
+def checked(**parts: Any) -> Checked:
+    return check_spec(CircuitSpec.model_validate(spec(**parts)))
+
+
+def messages(**parts: Any) -> list[str]:
+    with pytest.raises(SpecError) as raised:
+        checked(**parts)
+    return [problem.message for problem in raised.value.problems]
+
+
+def edge(sender: Any, receiver: Any, **more: Any) -> dict[str, Any]:
+    return {"sender": sender, "receiver": receiver, **more}
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+def test_every_problem_is_told_in_full(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(SpecError) as raised:
+        check(path.name)
+    assert str(raised.value) + "\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+class TestMovement:
+    @pytest.mark.parametrize(
+        ("sender", "receiver"),
+        [
+            ("a0.h0@B", "a1.h0<k>@B"),
+            ("a0.h0@B", "a1.h0"),
+            ("a0.h0", "a1.h0<q>@END"),
+            ("input@B", "m1@B"),
+            ("a0.h0@END", "logits"),
+            ("a0.h0@END", "logits@-1"),
+            ("a0.h0@C-1", "a2.h0<v>@C-1"),
+            ("a1.h0@B", "m1@B"),
+            ("a0.h0@B", "r2@B"),
+            ("a0.h0@B", "a1@B"),
+        ],
+    )
+    def test_edges_that_move_information(self, sender, receiver):
+        assert checked(edges=[edge(sender, receiver)]).warnings == ()
+
+    @pytest.mark.parametrize(
+        ("sender", "receiver", "reason"),
+        [
+            ("a0.h0@A", "a1.h0<q>@B", "would enter a1.h0 at a1.h0<k>@A or a1.h0<v>@A"),
+            ("a0.h0@A+1", "a1.h0<q>@C+1", "never the same token"),
+            ("a0.h0@A", "m1@B", "give both ends one position"),
+            ("a0.h0@B", "logits", "no metric reads the logits at B"),
+            ("a0.h0", "r3@B", "r3 has layer 3"),
+            ("a0.h0", "m2@B", "no attention after m2 moves B there"),
+            ("a0.h0@B", "m2", "no attention after m2 moves B there"),
+            ("a0.h0", "a2.h0<q>@B", "no attention after a2.h0 moves B there"),
+            ("m1@B", "r2.mid@B", "no attention after r2.mid moves B there"),
+        ],
+    )
+    def test_edges_that_cannot(self, sender, receiver, reason):
+        (message,) = messages(edges=[edge(sender, receiver)])
+        assert reason in message
+
+    def test_only_attention_after_it_lets_a_change_reach_the_metric(self):
+        assert checked(edges=[edge("a0.h0", "m1@B"), edge("m1@B", "r2@B"), edge("a0.h0", "a2.h0<v>@B")])
+
+    def test_nothing_moves_back_unless_the_model_is_bidirectional(self):
+        metrics = [{"name": "logit_diff", "at": "B"}]
+        (message,) = messages(edges=[edge("a0.h0", "a1.h0<k>@END")], metrics=metrics)
+        assert "attention moves nothing from END back there" in message
+        assert checked(edges=[edge("a0.h0", "a1.h0<k>@END")], metrics=metrics, shape={"causal": False})
+
+    def test_any_metric_will_do(self):
+        metrics = [{"name": "logit_diff"}, {"name": "logit", "at": "B"}]
+        assert checked(edges=[edge("a0.h0@B", "logits")], metrics=metrics).warnings == ()
+
+    def test_positions_that_meet_in_some_pairs_only(self):
+        (warning,) = checked(edges=[edge("a0.h0@B", "a1.h0<k>@C")]).warnings
+        assert warning == (
+            "edges.0: a0.h0@B → a1.h0<k>@C: B and C are the same token in 1 of 2 pairs only; "
+            "in the others the effect is 0"
+        )
+
+    def test_a_metric_that_is_reached_in_some_pairs_only(self):
+        metrics = [{"name": "logit_diff", "at": "B"}]
+        (warning,) = checked(edges=[edge("a0.h0", "a1.h0<k>@C")], metrics=metrics).warnings
+        assert "a change at C gets there in 1 of 2 pairs only" in warning
+
+    def test_joined_ends_need_one_partner_each(self):
+        assert checked(edges=[edge(["a0.h0@B", "a0.h1@END"], ["a1.h0<k>@B", "a1.h0<q>@END"], join="both")])
+        (message,) = messages(edges=[edge(["a0.h0@A", "a0.h1@END"], ["a1.h0<q>@END"], join="senders")])
+        assert message.startswith("edges.0: a0.h0@A → a1.h0<q>@END is structurally zero")
+
+    @pytest.mark.parametrize(
+        "chain",
+        [
+            ["input@B", "a0.h0<v>@B>END", "a1.h0<q>@END", "logits@END"],
+            ["input@B", "a0.h0<v>@B", "a1.h0<q>@END", "logits"],
+            ["input@B", "a0.h0@B>END", "m1@END", "logits"],
+        ],
+    )
+    def test_chains_that_move_information(self, chain):
+        assert checked(edges=[{"chain": chain}]).warnings == ()
+
+    @pytest.mark.parametrize(
+        ("chain", "reason"),
+        [
+            (["input@B", "a0.h0<q>@B>END", "logits"], "a0.h0 does not move a change from B to END"),
+            (["input@END", "a0.h0<v>@END>B", "a1.h0<v>@B", "logits"], "a0.h0 does not move a change from END to B"),
+            (["input@END", "a0.h0<v>@END", "a1.h0<v>@A", "logits"], "what a0.h0 moves from END to later tokens never"),
+            (["input@B", "a0.h0<v>@B>B", "m1", "logits"], "no metric reads the logits at B"),
+        ],
+    )
+    def test_chains_that_cannot(self, chain, reason):
+        (message,) = messages(edges=[{"chain": chain}])
+        assert reason in message
+
+    def test_nodes_and_sets(self):
+        assert checked(nodes=["a1.h0@B", "a2.h0<k>@B", "a2.h0@END", "r2@B"]).warnings == ()
+        (message,) = messages(nodes=["a2.h0@B"])
+        assert message.startswith("nodes.0: patching a2.h0@B is structurally zero")
+        (message,) = messages(edges=[{"set": [edge("a0.h0@B", "a1.h0<k>@B"), edge("m0@B", "logits")]}])
+        assert message == "edges.0: m0@B → logits is structurally zero: no metric reads the logits at B (read at END)"
+
+    def test_one_message_for_an_entry(self):
+        (message,) = messages(edges=[edge("a*.h*@B", "logits")])
+        assert message.endswith("(and 5 more in this entry)")
+
+    def test_what_a_pattern_names_among_others_is_a_warning(self):
+        groups = {"all": ["every"], "every": ["a*.h*"]}
+        for name in ("a*.h*", "every", "all"):
+            result = checked(groups=groups, edges=[edge("m0@B", f"{name}<q>@B")])
+            assert len(result.graph.claims) == 4
+            (warning,) = result.warnings
+            assert "m0@B → a2.h0<q>@B is structurally zero" in warning
+            assert warning.endswith("(and 1 more in this entry)")
+        assert "a2.h0<q>@B is structurally zero" in messages(edges=[edge("m0@B", ["a1.h0<q>@B", "a2.h0<q>@B"])])[0]
+
+    def test_senders_that_no_token_changes(self):
+        warnings = checked(edges=[edge("a0.h0@A", "a1.h0<k>@A"), edge("input@C+1", "a1.h0<k>@C+1")]).warnings
+        assert [warning.split(" is ")[0] for warning in warnings] == ["edges.0: a0.h0@A", "edges.1: input@C+1"]
+        assert "have the same tokens up to A" in warnings[0]
+        zero = checked(edges=[edge("a0.h0@A", "a1.h0<k>@A", source="zero")])
+        assert zero.warnings == ()
+
+
+class TestPrompts:
+    def test_pairs_that_are_the_same_twice(self):
+        same = PAIRS[0] | {"corrupted": PAIRS[0]["clean"]}
+        result = checked(pairs=[*PAIRS, same], edges=[edge("a0.h0", "logits")])
+        assert result.warnings == ("prompts: clean and corrupted are the same in pair 3; every effect there is 0",)
+        assert result.prompts is not None
+        assert len(result.prompts) == 3
+
+    def test_metrics_say_what_they_need(self):
+        pairs = [{"clean": [1, 2]}]
+        metrics = [{"name": "logit_diff"}, {"name": "kl", "to": "corrupted"}]
+        found = messages(pairs=pairs, metrics=metrics, edges=[edge("a0.h0", "logits", source="zero")])
+        assert found == [
+            "metrics.0: metric logit_diff needs answers, and pair 1 has none",
+            "metrics.0: metric logit_diff needs wrong_answers, and pair 1 has none",
+            "metrics.1: metric kl needs a corrupted prompt, and pair 1 has none",
+        ]
+        assert checked(pairs=pairs, metrics=[{"name": "kl"}], edges=[edge("a0.h0", "logits", source="zero")])
+
+    def test_references_that_fit(self):
+        intervention = {"source": "mean", "reference": {"prompts": {"pairs": PAIRS}, "align": "pooled"}}
+        assert checked(intervention=intervention, edges=[edge("a0.h0", "logits")])
+        intervention["reference"]["align"] = "position"
+        (message,) = messages(intervention=intervention, edges=[edge("a0.h0", "logits")])
+        assert "prompts and reference have 4 to 6 tokens" in message
+
+    def test_a_reference_is_checked_as_prompts_are(self):
+        prompts = {"pairs": [{"clean": [1, 99]}, {"clean": []}]}
+        intervention = {"source": "mean", "reference": {"prompts": prompts, "align": "pooled"}}
+        found = messages(intervention=intervention, edges=[edge("a0.h0", "logits")])
+        assert found == ["pair 2: clean has no tokens"]
+
+    def test_a_metric_that_is_none(self):
+        found = messages(metrics=[{"name": "logit_dif"}], edges=[edge("a9.h0", "logits")])
+        assert len(found) == 2
+        assert "did you mean 'logit_diff'?" in found[0]
+
+
+class TestFiles:
+    def write(self, directory: Path, **parts: Any) -> Path:
+        path = directory / "spec.yaml"
+        path.write_text(yaml.safe_dump(spec(**parts), sort_keys=False, default_flow_style=None))
+        return path
+
+    def test_what_is_found_out(self, tmp_path):
+        path = self.write(tmp_path, edges=[edge("a*.h*@END", "logits")])
+        result = check(path)
+        assert (result.path, result.spec.name, result.shape.layers) == (path, "test", 3)
+        assert len(result.graph.claims) == 6
+        assert result.location.kind == "hub"
+        assert result.unchecked == result.warnings == ()
+        assert result.graph.claims[0].origin.line > 0
+
+    def test_warnings_name_the_line(self, tmp_path):
+        path = self.write(tmp_path, edges=[edge("a0.h0@B", "a1.h0<k>@C")])
+        line = next(i for i, text in enumerate(path.read_text().splitlines(), start=1) if "a0.h0@B" in text)
+        assert check(path).warnings[0].startswith(f"line {line}: a0.h0@B → a1.h0<k>@C: ")
+
+    def test_overrides_are_checked_too(self, tmp_path):
+        path = self.write(tmp_path, edges=[edge("a0.h0", "logits")])
+        assert check(path, ["intervention.source=zero"]).spec.intervention.source == "zero"
+        with pytest.raises(SpecError, match=r"--set intervention\.source=mean.*needs a reference set"):
+            check(path, ["intervention.source=mean"])
+
+    def test_syntax_and_circuit_are_reported_together(self, tmp_path):
+        path = self.write(tmp_path, edges=[edge("a0.h7", "logits"), edge("a0.h0", "logits", joint=1)])
+        with pytest.raises(SpecError) as raised:
+            check(path)
+        assert "'joint' is no key" in str(raised.value)
+        assert "a0.h7 has head 7" in str(raised.value)
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(FileError):
+            check(tmp_path / "missing.yaml")
+
+    def test_an_unreadable_model_is_no_problem_of_the_spec(self, tmp_path):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").write_text("{")
+        path = self.write(tmp_path, model="./model", edges=[edge("a0.h0", "logits")])
+        with pytest.raises(ModelError, match=r"config\.json"):
+            check(path)
+
+    def test_text_for_a_model_without_tokenizer(self, tmp_path):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").write_text((WORDS / "config.json").read_text())
+        pairs = [{"clean": "When Mary", "corrupted": "When John", "answers": ["John"], "wrong_answers": ["Mary"]}]
+        path = self.write(tmp_path, model="./model", pairs=pairs, edges=[edge("a0.h0", "logits")])
+        with pytest.raises(SpecError, match=r"'\./model' has none; write token ids"):
+            check(path)
+        path = self.write(tmp_path, model=str(WORDS), pairs=pairs, edges=[edge("a0.h0@BOS", "a1.h0<k>")])
+        assert check(path).prompts is not None
+
+
+class TestOffline:
+    """GPT-2 is not on this machine: what does not need its tokenizer is checked, the rest is listed."""
+
+    def gpt2(self, sender: str, receiver: str) -> CircuitSpec:
+        parts = spec(
+            model="gpt2",
+            prompts={"generator": {"name": "ioi", "n": 4}},
+            edges=[edge(sender, receiver), edge("10.0@END", "logits")],
+        )
+        return CircuitSpec.model_validate(parts)
+
+    @pytest.fixture(autouse=True)
+    def _no_cache(self, monkeypatch):
+        monkeypatch.setattr("circuitgraph.models.locate._cached_snapshot", lambda *_: None)
+
+    def test_what_is_not_checked_is_listed(self):
+        result = check_spec(self.gpt2("a5.h5@S2", "a8.h6<v>@S1+1"))
+        assert result.prompts is None
+        assert result.unchecked == (
+            "prompts: token counts, answers and positions were not checked: no tokenizer for gpt2 on this machine",
+            "positions: for 1 experiments it depends on the prompts whether their positions can meet",
+        )
+
+    @pytest.mark.parametrize(
+        ("sender", "receiver", "message"),
+        [
+            ("a5.h5@S2", "a8.h6<v>@S2+1", "S2 and S2+1 are never the same token"),
+            ("a5.h5@END", "a8.h6<q>@-2", "END and -2 are never the same token"),
+            ("a5.h5@S2", "a8.h6<v>@S3", "'S3' is no position of these prompts"),
+            ("a12.h0", "logits", "a12.h0 has layer 12"),
+        ],
+    )
+    def test_what_is_certain_is_checked(self, sender, receiver, message):
+        with pytest.raises(SpecError, match=message.replace("+", r"\+")):
+            check_spec(self.gpt2(sender, receiver))
+
+
+def test_pairs_are_named_from_one():
+    assert which([0], 1) == "pair 1"
+    assert which([0, 2], 8) == "pairs 1 and 3"
+    assert which([1, 2, 4, 5], 8) == "4 of 8 pairs (the first: 2)"
+    assert which([0, 1], 2) == "all 2 pairs"
+
+
+def test_checking_imports_nothing_heavy(tmp_path):
+    path = TestFiles().write(tmp_path, model=str(WORDS), edges=[edge("a*.h*", "logits")])
+    program = (
+        "import sys\nfrom circuitgraph.check import check\n"
+        f"assert len(check({str(path)!r}).graph.claims) == 4\n"
+        "heavy = 'torch', 'transformer_lens', 'transformers', 'pandas', 'pyarrow', 'networkx', 'numpy'\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
