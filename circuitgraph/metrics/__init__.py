@@ -1,0 +1,1 @@
+"""Metrics: one module each, named in `circuitgraph.catalog`, with `measure(readout, params) -> [pairs]`."""

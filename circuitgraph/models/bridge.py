@@ -48,6 +48,9 @@ class TransformerModel:
         self._soft_cap = soft_cap
         self.shape = shape
         self.fingerprint = fingerprint
+        if shape.d_head is None:
+            raise ModelError("the shape does not say d_head")
+        self._width = shape.d_head
         parameter = next(bridge.parameters())
         self.device: torch.device = parameter.device
         self.dtype: torch.dtype = parameter.dtype
@@ -149,8 +152,7 @@ class TransformerModel:
         return self._bridge.blocks[layer]
 
     def _heads(self, flat: Tensor) -> Tensor:
-        width = self.shape.d_head
-        return flat if flat.shape[-1] == width and flat.dim() == 4 else flat.unflatten(-1, (-1, width))
+        return flat.unflatten(-1, (-1, self._width))
 
 
 class _Collector:

@@ -103,7 +103,7 @@ def _load_hugging_face(
         from transformers import AutoModelForCausalLM
 
         try:
-            module, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 str(directory),
                 dtype=dtype,
                 attn_implementation="eager",
@@ -113,9 +113,12 @@ def _load_hugging_face(
             )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error
+        module, info = loaded
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if info.get(what):
-                raise ModelError(f"{directory}: {what.replace('_', ' ')} in the weights: {sorted(map(str, info[what]))[:5]}")
+                raise ModelError(
+                    f"{directory}: {what.replace('_', ' ')} in the weights: {sorted(map(str, info[what]))[:5]}"
+                )
         module = module.to(device).eval()
         bridge = build_bridge_from_module(module, type(module).__name__, hf_config=module.config, device=device)
     return module, config.get("final_logit_softcapping"), bridge
@@ -176,4 +179,3 @@ class _quiet:  # noqa: N801 (used as a function)
             del os.environ["TQDM_DISABLE"]
         else:
             os.environ["TQDM_DISABLE"] = self._bars
-

@@ -70,6 +70,7 @@ def declared_shape(spec: ShapeSpec) -> ModelShape:
         d_head=spec.d_head or (spec.d_model // spec.heads if spec.d_model else None),
         d_mlp=spec.d_mlp,
         vocab=spec.vocab,
+        vocab_out=spec.vocab,
         context=spec.context,
         mlps=spec.mlps,
         parallel=spec.parallel,

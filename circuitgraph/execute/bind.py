@@ -1,0 +1,166 @@
+"""Plan × prompts × model -> batches: every name becomes an index before any forward pass.
+
+A batch holds pairs of one token count, so nothing is padded and a pair's numbers cannot depend on
+what else is in its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from circuitgraph import catalog
+from circuitgraph.catalog import MetricParams
+from circuitgraph.errors import InputError
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.metrics.readout import Readout, token_table
+from circuitgraph.nodes import Address, Position
+from circuitgraph.plan.types import Counterfactual, Experiment, Plan, Recorded, Swap, Value
+from circuitgraph.prompts.pairs import PromptSet
+from circuitgraph.spec.model import BaseRun, PluginSpec
+
+
+@dataclass(frozen=True)
+class BoundMetric:
+    """A metric with its parameters read: `column` is its name in the table."""
+
+    column: str
+    params: MetricParams
+    position: Position
+    plugin: str
+
+    def measure(self, readout: Readout) -> Tensor:
+        """The metric per pair. [pairs], float64"""
+        return catalog.metrics.lookup(self.plugin).load().measure(readout, self.params)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of equal length. `rows` index the prompt set; ids are [batch, pos], `where` is [batch]."""
+
+    rows: tuple[int, ...]
+    clean: Tensor
+    corrupted: Tensor | None
+    where: Mapping[Position, Tensor]
+    answers: Tensor
+    wrong: Tensor
+
+    def ids(self, run: BaseRun) -> Tensor:
+        """Token ids of one side.
+
+        Raises:
+            InputError: there are no corrupted prompts.
+        """
+        ids = self.clean if run is BaseRun.CLEAN else self.corrupted
+        if ids is None:
+            raise InputError("these prompts have no corrupted side")
+        return ids
+
+    def at(self, position: Position | None) -> Tensor | None:
+        """Token indexes [batch] of a position; None = everywhere."""
+        return None if position is None else self.where[position]
+
+    @cached_property
+    def sides(self) -> tuple[BaseRun, ...]:
+        """The sides there are."""
+        return (BaseRun.CLEAN,) if self.corrupted is None else (BaseRun.CLEAN, BaseRun.CORRUPTED)
+
+
+def bind_metrics(specs: Sequence[PluginSpec]) -> tuple[BoundMetric, ...]:
+    """Look up every metric; two that would share a column get their position, then a number, appended.
+
+    Raises:
+        InputError: unknown metric or parameters.
+    """
+    bound: list[BoundMetric] = []
+    for spec in specs:
+        params = catalog.metrics.lookup(spec.name).read(spec.parameters)
+        if not isinstance(params, MetricParams):
+            raise InputError(f"the parameters of metric '{spec.name}' are no MetricParams")
+        column = metric_column(spec.name, params, [other.column for other in bound])
+        bound.append(BoundMetric(column, params, params.position, spec.name))
+    return tuple(bound)
+
+
+def metric_column(name: str, params: MetricParams, taken: Sequence[str]) -> str:
+    """The name of a metric in tables: its label, or its name, made unique."""
+    candidates = [params.label or name, f"{name}@{params.at}", *(f"{name}@{params.at}#{i}" for i in range(2, 99))]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def bind_batches(
+    plan: Plan,
+    prompts: PromptSet,
+    metrics: Sequence[BoundMetric],
+    shape: ModelShape,
+    device: torch.device,
+    size: int,
+) -> tuple[Batch, ...]:
+    """The prompts as batches of at most `size` pairs of one length, every position resolved.
+
+    Raises:
+        InputError: a node the model does not have, a position a prompt does not have, no corrupted
+            prompts where they are needed, a token id outside the vocabulary.
+    """
+    needs_other = [e for e in plan.experiments if any(isinstance(s, Counterfactual) for s in e.sources)]
+    needs_other += [e for e in plan.experiments if e.base is BaseRun.CORRUPTED]
+    if needs_other and not prompts.paired:
+        raise InputError(f"'{needs_other[0].label}' needs a corrupted prompt in every pair")
+    positions = {metric.position for metric in metrics}
+    for experiment in plan.experiments:
+        for address in addresses_of(experiment):
+            if problem := shape.problem_with(address.node):
+                raise InputError(f"'{experiment.label}': {problem}")
+            positions |= {p for p in (address.position, address.output) if p is not None}
+    _check_ids(prompts, shape)
+    batches = []
+    for rows in prompts.by_length():
+        for start in range(0, len(rows), size):
+            batches.append(_batch(prompts, tuple(rows[start : start + size]), positions, device))
+    return tuple(batches)
+
+
+def addresses_of(experiment: Experiment) -> tuple[Address, ...]:
+    """Every address an experiment writes or records."""
+    found: dict[Address, None] = {}
+    writes = [w for isolation in experiment.isolations for w in isolation.writes] + list(experiment.propagate.writes)
+    for write in writes:
+        match write:
+            case Value(address, _) | Recorded(address, _):
+                found[address] = None
+            case Swap(senders, port, _):
+                found.update(dict.fromkeys((*senders, port)))
+    for isolation in experiment.isolations:
+        found.update(dict.fromkeys(isolation.record))
+    return tuple(found)
+
+
+def _batch(prompts: PromptSet, rows: tuple[int, ...], positions: set[Position], device: torch.device) -> Batch:
+    pairs = [prompts.pairs[row] for row in rows]
+    corrupted = [pair.corrupted for pair in pairs if pair.corrupted is not None]
+    return Batch(
+        rows=rows,
+        clean=torch.tensor([pair.clean for pair in pairs], device=device),
+        corrupted=torch.tensor(corrupted, device=device) if len(corrupted) == len(pairs) else None,
+        where={p: torch.tensor([pair.index(p) for pair in pairs], device=device) for p in positions},
+        answers=token_table([pair.answers for pair in pairs], device),
+        wrong=token_table([pair.wrong_answers for pair in pairs], device),
+    )
+
+
+def _check_ids(prompts: PromptSet, shape: ModelShape) -> None:
+    for number, pair in enumerate(prompts.pairs, start=1):
+        ids = (*pair.clean, *(pair.corrupted or ()))
+        if shape.vocab is not None and max(ids) >= shape.vocab:
+            raise InputError(f"pair {number} has token id {max(ids)}; the model knows 0 to {shape.vocab - 1}")
+        answers = (*pair.answers, *pair.wrong_answers)
+        if shape.vocab_out is not None and answers and max(answers) >= shape.vocab_out:
+            raise InputError(
+                f"pair {number} has answer id {max(answers)}; the logits are for 0 to {shape.vocab_out - 1}"
+            )
+        if shape.context is not None and len(pair) > shape.context:
+            raise InputError(f"pair {number} has {len(pair)} tokens; the model takes at most {shape.context}")

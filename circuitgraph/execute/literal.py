@@ -1,0 +1,245 @@
+"""The literal executor: the three stages exactly as they are defined, one experiment at a time.
+
+Slow and obvious, with hooks on whole forward passes; the oracle for anything faster. Per experiment:
+
+    cache      base run and other run, shared by the experiments of a batch
+    isolate    base run with every head and MLP frozen at its base value, but the sender at its source
+               value; `through-mlps` leaves the MLPs unfrozen; record the receiver's input
+    propagate  base run with the receiver's input set to what was recorded, everything after it free
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitgraph.errors import RefusedError
+from circuitgraph.execute.bind import Batch, BoundMetric
+from circuitgraph.execute.spots import Spot, input_spots, layer_after, output_spot
+from circuitgraph.execute.swaps import swap_writes
+from circuitgraph.metrics.readout import Readout
+from circuitgraph.models.bridge import TransformerModel, Write
+from circuitgraph.models.sites import Site, SiteKind, sites_of
+from circuitgraph.nodes import Address
+from circuitgraph.plan.types import Base, Counterfactual, Experiment, Free, Isolate, Recorded, Source, Swap, Value
+from circuitgraph.spec.model import BaseRun
+
+NAME = "literal"
+
+
+def refuses(experiment: Experiment) -> str | None:
+    """Why this executor cannot run an experiment; None if it can."""
+    if experiment.kind in ("chain", "set"):
+        return f"a {experiment.kind} cannot be executed yet; it can be checked, planned and drawn"
+    for source in experiment.sources:
+        if not isinstance(source, Counterfactual | Base):
+            return f"the source '{source}' cannot be executed yet; it can be checked, planned and drawn"
+    return None
+
+
+def refuse_all(experiments: Sequence[Experiment]) -> None:
+    """Raise for everything that cannot be run, before anything is.
+
+    Raises:
+        RefusedError: names each experiment with its reason.
+    """
+    reasons = [f"'{e.label}': {reason}" for e in experiments if (reason := refuses(e)) is not None]
+    if reasons:
+        raise RefusedError("\n".join(reasons))
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Put a slice of `value` at a spot, at the positions `where` [batch] (None = everywhere)."""
+
+    spot: Spot
+    value: Tensor
+    where: Tensor | None
+
+    def __call__(self, old: Tensor) -> Tensor:
+        return self.spot.put(old, self.value, self.where)
+
+
+@dataclass(frozen=True)
+class Caches:
+    """Stage 1: activations per side, and the logits where each metric reads, float64 [pairs, vocab]."""
+
+    reads: Mapping[BaseRun, Mapping[Site, Tensor]]
+    logits: Mapping[tuple[BaseRun, int], Tensor]
+
+
+class LiteralExecutor:
+    """Runs experiments one at a time on one batch of prompts."""
+
+    def __init__(self, model: TransformerModel, batch: Batch, metrics: Sequence[BoundMetric]) -> None:
+        self.model = model
+        self.batch = batch
+        self.metrics = metrics
+        self._caches = self._cache()
+
+    # Stage 1 ----------------------------------------------------------------------------------
+
+    def _cache(self) -> Caches:
+        kinds = (SiteKind.RESID_PRE, SiteKind.RESID_MID, SiteKind.Q, SiteKind.K, SiteKind.V, SiteKind.Z)
+        kinds += (SiteKind.MLP_IN, SiteKind.NEURONS, SiteKind.MLP_OUT, SiteKind.FINAL)
+        sites = sites_of(self.model.shape, kinds)
+        reads, logits = {}, {}
+        for side in self.batch.sides:
+            run = self.model.run(self.batch.ids(side), reads=sites)
+            reads[side] = run.reads
+            logits |= {(side, i): x for i, x in enumerate(self._metric_logits(run.logits))}
+        return Caches(reads, logits)
+
+    def _metric_logits(self, logits: Tensor | None) -> list[Tensor]:
+        """Logits where each metric reads. float64 [pairs, vocab] per metric"""
+        if logits is None:
+            raise RefusedError("the run stopped before the logits")
+        rows = torch.arange(logits.shape[0], device=logits.device)
+        return [logits[rows, self.batch.where[metric.position]].double() for metric in self.metrics]
+
+    def unpatched(self, base: BaseRun) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Per metric: its value in the base run and in the other run (None without one). [pairs]"""
+        other = BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN
+        for i, metric in enumerate(self.metrics):
+            value = metric.measure(self._readout(i, base, self._caches.logits[base, i]))
+            there = self._caches.logits.get((other, i))
+            yield value, None if there is None else metric.measure(self._readout(i, base, there))
+
+    def patched(self, experiment: Experiment) -> Iterator[Tensor]:
+        """Per metric: its value in the patched run. [pairs]"""
+        recorded: list[Mapping[Spot, Tensor]] = []
+        for isolation in experiment.isolations:
+            recorded.append(self._isolate(isolation, experiment.base, recorded))
+        logits = self._metric_logits(self._propagate(experiment, recorded))
+        for i, metric in enumerate(self.metrics):
+            yield metric.measure(self._readout(i, experiment.base, logits[i]))
+
+    def _readout(self, metric: int, base: BaseRun, logits: Tensor) -> Readout:
+        cached = self._caches.logits
+        return Readout(
+            logits=logits,
+            answers=self.batch.answers,
+            wrong=self.batch.wrong,
+            base=cached[base, metric],
+            clean=cached[BaseRun.CLEAN, metric],
+            corrupted=cached.get((BaseRun.CORRUPTED, metric)),
+        )
+
+    # Stage 2 ----------------------------------------------------------------------------------
+
+    def _isolate(
+        self, isolation: Isolate, base: BaseRun, recorded: Sequence[Mapping[Spot, Tensor]]
+    ) -> Mapping[Spot, Tensor]:
+        """The inputs of the recorded nodes when only the written nodes differ from the base run."""
+        edits = self._edits(isolation.writes, base, recorded)
+        frozen = self._frozen(base, isolation.free, edits)
+        sites = {*frozen, *(edit.spot.site for edit in edits)}
+        writes = {site: _write(frozen.get(site), [e for e in edits if e.spot.site == site]) for site in sites}
+        spots = tuple(spot for address in isolation.record for spot in input_spots(address, self.model.shape))
+        stop = layer_after(spots, self.model.shape)
+        if stop is not None:
+            writes = {site: write for site, write in writes.items() if site.layer <= stop}
+        run = self.model.run(self.batch.ids(base), reads=[s.site for s in spots], writes=writes, stop_after=stop)
+        return {spot: run.reads[spot.site] for spot in spots}
+
+    def _frozen(self, base: BaseRun, free: Free, edits: Sequence[Edit]) -> dict[Site, Tensor]:
+        """The sites held at their base values: all heads and, unless they are free, all MLPs.
+
+        An MLP of which single neurons are written is held at its neurons instead of its output.
+        """
+        kinds = (SiteKind.Z,) if free is Free.MLPS else (SiteKind.Z, SiteKind.MLP_OUT)
+        sites = sites_of(self.model.shape, kinds)
+        neurons = {edit.spot.site.layer for edit in edits if edit.spot.site.kind is SiteKind.NEURONS}
+        if free is Free.NONE:
+            sites = tuple(s for s in sites if s.kind is SiteKind.Z or s.layer not in neurons)
+            sites += tuple(Site(SiteKind.NEURONS, layer) for layer in neurons)
+        return {site: self._caches.reads[base][site] for site in sites}
+
+    # Stage 3 ----------------------------------------------------------------------------------
+
+    def _propagate(self, experiment: Experiment, recorded: Sequence[Mapping[Spot, Tensor]]) -> Tensor | None:
+        """Logits of the base run with the propagated writes and everything after them free."""
+        ids = self.batch.ids(experiment.base)
+        plain = tuple(w for w in experiment.propagate.writes if not isinstance(w, Swap))
+        edits = self._edits(plain, experiment.base, recorded)
+        swaps = tuple(w for w in experiment.propagate.writes if isinstance(w, Swap))
+        views = sorted({(e.spot.site.layer, e.spot.view) for e in edits if e.spot.view is not None})
+        views += [view for view in _swapped_views(swaps, self.model) if view not in views]
+        # A query head's own view of shared keys and values: its siblings must keep the current ones. So
+        # its z is taken from a run of its own, lower layers first, and put into the run that goes on.
+        held: list[Edit] = []
+        for layer, head in sorted(views):
+            writes = self._stage_writes(experiment, edits, swaps, held, only=(layer, head))
+            run = self.model.run(ids, reads=[Site(SiteKind.Z, layer)], writes=writes, stop_after=layer)
+            held.append(Edit(Spot(Site(SiteKind.Z, layer), head), run.reads[Site(SiteKind.Z, layer)], None))
+        return self.model.run(ids, writes=self._stage_writes(experiment, edits, swaps, held, only=None)).logits
+
+    def _stage_writes(
+        self,
+        experiment: Experiment,
+        edits: Sequence[Edit],
+        swaps: Sequence[Swap],
+        held: Sequence[Edit],
+        only: tuple[int, int] | None,
+    ) -> dict[Site, Write]:
+        """The writes of one run of stage 3; of the per-query-head views, only those of the head `only`."""
+
+        def wanted(spot: Spot) -> bool:
+            return spot.view is None or (spot.site.layer, spot.view) == only
+
+        chosen = [edit for edit in edits if wanted(edit.spot)] + list(held)
+        writes = {edit.spot.site: _write(None, [e for e in chosen if e.spot.site == edit.spot.site]) for edit in chosen}
+        if not swaps:
+            return writes
+        return swap_writes(self.model, self.batch, swaps, lambda w: self._source(w, experiment.base), wanted, writes)
+
+    # Values -----------------------------------------------------------------------------------
+
+    def _edits(
+        self, writes: Sequence[Value | Recorded], base: BaseRun, recorded: Sequence[Mapping[Spot, Tensor]]
+    ) -> list[Edit]:
+        """What the writes put where."""
+        edits = []
+        for write in writes:
+            where = self.batch.at(write.address.position)
+            match write:
+                case Value(address, source):
+                    values = self._source(source, base)
+                    edits += [Edit(spot, values[spot.site], where) for spot in self._value_spots(address)]
+                case Recorded(address, isolation):
+                    spots = input_spots(address, self.model.shape)
+                    edits += [Edit(spot, recorded[isolation][spot], where) for spot in spots]
+        return edits
+
+    def _value_spots(self, address: Address) -> tuple[Spot, ...]:
+        return input_spots(address, self.model.shape) if address.ports else (output_spot(address),)
+
+    def _source(self, source: Source, base: BaseRun) -> Mapping[Site, Tensor]:
+        match source:
+            case Base():
+                return self._caches.reads[base]
+            case Counterfactual():
+                other = BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN
+                return self._caches.reads[other]
+            case _:
+                raise RefusedError(f"the source '{source}' cannot be executed yet")
+
+
+def _write(frozen: Tensor | None, edits: Sequence[Edit]) -> Write:
+    """Start from the frozen value, or from the current one, and apply the edits in order."""
+
+    def write(old: Tensor) -> Tensor:
+        new = old if frozen is None else frozen
+        for edit in edits:
+            new = edit(new)
+        return new
+
+    return write
+
+
+def _swapped_views(swaps: Sequence[Swap], model: TransformerModel) -> list[tuple[int, int]]:
+    spots = [spot for swap in swaps for spot in input_spots(swap.port, model.shape)]
+    return sorted({(spot.site.layer, spot.view) for spot in spots if spot.view is not None})

@@ -1,0 +1,121 @@
+"""Address -> where in the model it is read and written: a site and the slice of it that is meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import Tensor
+
+from circuitgraph.errors import RefusedError
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.models.sites import Site, SiteKind
+from circuitgraph.nodes import (
+    ALL_PORTS,
+    MLP,
+    Address,
+    Attention,
+    Head,
+    Input,
+    KVHead,
+    Logits,
+    Neuron,
+    Port,
+    Residual,
+)
+
+PORT_SITES = {Port.Q: SiteKind.Q, Port.K: SiteKind.K, Port.V: SiteKind.V}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A slice of a site: one head or neuron (third axis), or all of it.
+
+    `view` is set where keys or values are shared and only one query head's view of them is meant.
+    """
+
+    site: Site
+    index: int | None = None
+    view: int | None = None
+
+    def put(self, old: Tensor, new: Tensor, where: Tensor | None) -> Tensor:
+        """`old` with this slice taken from `new`; at the positions `where` [batch], or everywhere."""
+        result = old.clone()
+        part = self._part(old.shape[0], where, old.device)
+        result[part] = new[part]
+        return result
+
+    def _part(self, batch: int, where: Tensor | None, device: torch.device) -> tuple[slice | Tensor | int, ...]:
+        everywhere = (slice(None), slice(None))
+        tokens = everywhere if where is None else (torch.arange(batch, device=device), where)
+        return tokens if self.index is None else (*tokens, self.index)
+
+
+def output_spot(address: Address) -> Spot:
+    """Where a node's output is: what a sender or a patched node replaces.
+
+    Raises:
+        RefusedError: the node has no output of its own.
+    """
+    node = address.node
+    match node:
+        case Input():
+            return Spot(Site(SiteKind.RESID_PRE, 0))
+        case Head(layer, index):
+            return Spot(Site(SiteKind.Z, layer), index)
+        case Attention(layer):
+            return Spot(Site(SiteKind.Z, layer))
+        case MLP(layer):
+            return Spot(Site(SiteKind.MLP_OUT, layer))
+        case Neuron(layer, index):
+            return Spot(Site(SiteKind.NEURONS, layer), index)
+        case Residual(layer, mid):
+            return Spot(Site(SiteKind.RESID_MID if mid else SiteKind.RESID_PRE, layer))
+        case KVHead() | Logits():
+            raise RefusedError(f"{address} has no output that could be replaced")
+        case _:
+            assert_never(node)
+
+
+def input_spots(address: Address, shape: ModelShape) -> tuple[Spot, ...]:
+    """Where a node's input is: what a receiver records and overwrites, one spot per port.
+
+    Raises:
+        RefusedError: the node has no input.
+    """
+    node = address.node
+    ports = address.ports or ALL_PORTS
+    match node:
+        case Head(layer, index):
+            return tuple(_head_spot(layer, index, port, shape) for port in ports)
+        case KVHead(layer, index):
+            return tuple(Spot(Site(PORT_SITES[port], layer), index) for port in ports if port is not Port.Q)
+        case Attention(layer):
+            return tuple(Spot(Site(PORT_SITES[port], layer)) for port in ports)
+        case MLP(layer):
+            return (Spot(Site(SiteKind.MLP_IN, layer)),)
+        case Neuron(layer, index):
+            # A neuron depends on its MLP's input alone: its value stands for that input.
+            return (Spot(Site(SiteKind.NEURONS, layer), index),)
+        case Residual():
+            return (output_spot(address),)
+        case Logits():
+            return (Spot(Site(SiteKind.FINAL)),)
+        case Input():
+            raise RefusedError(f"{address} has no input: nothing comes before it")
+        case _:
+            assert_never(node)
+
+
+def _head_spot(layer: int, index: int, port: Port, shape: ModelShape) -> Spot:
+    site = Site(PORT_SITES[port], layer)
+    if port is Port.Q or not shape.grouped:
+        return Spot(site, index)
+    return Spot(site, index * shape.kv_heads // shape.heads, view=index)
+
+
+def layer_after(spots: tuple[Spot, ...], shape: ModelShape) -> int | None:
+    """The last block that must run to read all spots; None = the whole model."""
+    layers = [spot.site.layer for spot in spots]
+    return None if any(layer < 0 for layer in layers) or max(layers) == shape.layers - 1 else max(layers)

@@ -1,0 +1,48 @@
+"""Fixtures that every test file shares: tiny checkpoints on disk, loaded once per session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny import save_checkpoint
+
+from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.models.loading import load_model
+from circuitgraph.models.locate import Location
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny matrices are slower on many threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """family → directory of a tiny checkpoint."""
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in made:
+            made[family] = save_checkpoint(family, tmp_path_factory.mktemp(family))
+        return made[family]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny_model(checkpoint: Callable[[str], Path]) -> Callable[..., TransformerModel]:
+    """(family, dtype) → loaded tiny model."""
+    loaded: dict[tuple[str, str], TransformerModel] = {}
+
+    def get(family: str, dtype: str = "float64") -> TransformerModel:
+        if (family, dtype) not in loaded:
+            loaded[family, dtype] = load_model(
+                Location("directory", family, checkpoint(family)), dtype=dtype, device="cpu"
+            )
+        return loaded[family, dtype]
+
+    return get
