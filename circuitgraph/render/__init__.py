@@ -1,0 +1,81 @@
+"""Drawing: a circuit graph, alone (the hypothesis) or with a run's rows (the finding), as a file.
+
+One `Scene` holds every mark with its place; SVG, PNG, PDF, DOT and JSON spell out the same scene.
+Importing this package loads neither torch nor Graphviz nor networkx.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitgraph.errors import FileError, InputError, did_you_mean
+from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.render.compose import Layout, scene
+from circuitgraph.render.data import graphml, node_link
+from circuitgraph.render.dot import dot
+from circuitgraph.render.raster import raster
+from circuitgraph.render.scene import Scene
+from circuitgraph.render.style import finding
+from circuitgraph.render.svg import svg
+
+if TYPE_CHECKING:
+    from circuitgraph.results.records import Row
+
+__all__ = ["FORMATS", "Layout", "Scene", "dot", "render", "scene", "svg"]
+
+FORMATS = (".svg", ".png", ".pdf", ".dot", ".graphml", ".json")
+
+
+def render(
+    graph: CircuitGraph,
+    path: str | os.PathLike[str],
+    *,
+    rows: Sequence[Row] | None = None,
+    layout: Layout | str = Layout.LAYERED,
+    title: str | None = None,
+) -> Path:
+    """Draw a graph to a file; the file's ending picks the format. Without rows it is drawn as a hypothesis.
+
+    The file appears whole or not at all. Of rows under several metrics, those of the first metric are drawn.
+
+    Raises:
+        InputError: an ending or layout that does not exist, rows of another graph, too many edges for `dot`.
+        NotFiniteError: an effect is NaN or infinite.
+        FileError: the file cannot be written.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"'{target.name}' names no format by its ending{did_you_mean(suffix, FORMATS)}")
+    if layout not in list(Layout):
+        raise InputError(f"'{layout}' is no layout{did_you_mean(layout, Layout)}")
+    drawn = scene(graph, rows, title=title, layout=Layout(layout))
+    match suffix:
+        case ".svg":
+            content = svg(drawn).encode()
+        case ".png":
+            content = raster(drawn, "png")
+        case ".pdf":
+            content = raster(drawn, "pdf")
+        case ".dot":
+            content = dot(drawn).encode()
+        case ".graphml":
+            content = graphml(graph, finding(graph, rows)).encode()
+        case _:
+            content = node_link(graph, finding(graph, rows), drawn).encode()
+    _write(target, content)
+    return target
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Through a temporary file beside the target, renamed at the end."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FileError(f"cannot write '{target}': {error.strerror or error}") from error

@@ -1,0 +1,119 @@
+"""CircuitGraph (+ rows) -> Scene: puts layout, curves and colours together, with title, legend and effects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.render.diagram import diagram
+from circuitgraph.render.layout import Places, place
+from circuitgraph.render.legend import legend
+from circuitgraph.render.marks import arrows, boxes, clusters, columns, headers, layer_names
+from circuitgraph.render.notes import notes
+from circuitgraph.render.routes import routes
+from circuitgraph.render.scene import Rect, Scene, Text
+from circuitgraph.render.style import INK, SOFT_INK, Finding, finding
+from circuitgraph.render.text import fit, width, wrap
+
+if TYPE_CHECKING:
+    from circuitgraph.results.records import Row
+
+EDGE = 24.0
+"""White border around everything."""
+NARROWEST = 560.0
+LAYER_NAMES = 62.0
+POSITION_NAMES = 32.0
+TITLE = 17.0
+SUBTITLE = 11.5
+
+
+class Layout(StrEnum):
+    """Who decides where things stand: our rows and columns, or Graphviz' dot."""
+
+    LAYERED = "layered"
+    DOT = "dot"
+
+
+def scene(
+    graph: CircuitGraph,
+    rows: Sequence[Row] | None = None,
+    *,
+    title: str | None = None,
+    layout: Layout = Layout.LAYERED,
+) -> Scene:
+    """The picture of a hypothesis, or of a finding where there are rows. Lengths are points.
+
+    Raises:
+        InputError: a row belongs to no claim of the graph, or the graph is too large for dot.
+        NotFiniteError: an effect is NaN or infinite.
+    """
+    found = finding(graph, rows)
+    drawn = diagram(graph)
+    match layout:
+        case Layout.LAYERED:
+            placed = place(drawn)
+            curves = routes(drawn, placed)
+        case Layout.DOT:
+            from circuitgraph.render.dot import dot_layout
+
+            placed, curves = dot_layout(drawn)
+    xs = [x for curve in curves for x, _ in curve]
+    left, right = min([0.0, *xs]), max([placed.width, *xs])
+    margin = LAYER_NAMES if placed.rows else 0.0
+    drawing = margin + right - left
+    heading = _heading(graph, title, max(drawing, NARROWEST - 2 * EDGE))
+    texts = max(width(text.text, text.size, bold=text.bold) for text in heading)
+    inner = max(drawing, texts, NARROWEST - 2 * EDGE)
+    dx, dy = EDGE + margin - left + (inner - drawing) / 2, heading[-1].y + 28
+    placed = _moved(placed, dx, dy)
+    moved = [tuple((x + dx, y + dy) for x, y in curve) for curve in curves]
+    bands = columns(drawn, placed)
+    lowest = dy + placed.height + (POSITION_NAMES if bands else 8)
+    key, bottom = legend(graph, found, Rect(EDGE, lowest + 16, inner, 0))
+    lines = arrows(drawn, moved, found)
+    return Scene(
+        width=math.ceil(inner + 2 * EDGE),
+        height=math.ceil(bottom + EDGE),
+        title=heading[0].text,
+        description=_description(graph, found),
+        columns=bands,
+        clusters=clusters(placed),
+        arrows=lines,
+        headers=headers(placed),
+        boxes=boxes(drawn, placed, found),
+        notes=notes(lines, list(placed.blocks.values()), found),
+        texts=(*heading, *layer_names(drawn, placed, EDGE + (inner - drawing) / 2)),
+        legend=key,
+    )
+
+
+def _heading(graph: CircuitGraph, title: str | None, limit: float) -> list[Text]:
+    lines = [Text(EDGE, EDGE + 14, fit(title or graph.name, TITLE, limit, bold=True), TITLE, INK, bold=True)]
+    for line in wrap(graph.description or "", SUBTITLE, limit, lines=3):
+        lines.append(Text(EDGE, lines[-1].y + (19 if len(lines) == 1 else 15), line, SUBTITLE, SOFT_INK))
+    return lines
+
+
+def _description(graph: CircuitGraph, found: Finding) -> str:
+    arcs = sum(1 for _ in graph.arcs())
+    what = "measured effects" if found.rows else "a hypothesis, not measured"
+    sentence = f"Circuit graph of {graph.name}: {len(graph.nodes)} nodes, {arcs} arrows; {what}."
+    return f"{sentence} {graph.description}" if graph.description else sentence
+
+
+def _moved(placed: Places, dx: float, dy: float) -> Places:
+    def move(rect: Rect) -> Rect:
+        return replace(rect, x=rect.x + dx, y=rect.y + dy)
+
+    return replace(
+        placed,
+        blocks={block: move(rect) for block, rect in placed.blocks.items()},
+        boxes={spot: move(rect) for spot, rect in placed.boxes.items()},
+        badges={key: move(rect) for key, rect in placed.badges.items()},
+        rows=tuple((top + dy, bottom + dy) for top, bottom in placed.rows),
+        columns=tuple(map(move, placed.columns)),
+    )

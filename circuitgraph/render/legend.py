@@ -1,0 +1,127 @@
+"""The key below the picture: what was measured, how, on how many pairs, and what lines mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from circuitgraph.graph.claims import CircuitGraph, NodeClaim
+from circuitgraph.render.marks import arrowhead
+from circuitgraph.render.scene import Dash, Rect, Sample, Stroke, Text
+from circuitgraph.render.style import (
+    INK,
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    SOFT_INK,
+    UNDECIDED,
+    UNMEASURED,
+    Finding,
+    Verdict,
+    number,
+    verdict,
+)
+from circuitgraph.render.text import one_line, width, wrap
+from circuitgraph.spec.model import BaseRun, PathKind
+
+SIZE = 10.5
+LINE = 17.0
+LENGTH = 34.0
+SPACE = 20.0
+RULE = "#d5dbe3"
+
+Mark = Text | Sample
+
+
+def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark, ...], float]:
+    """The marks, laid out in lines as wide as `area`, and the y below the last one."""
+    y, x = area.y + SIZE, area.x
+    rule = ((area.x, area.y - 6), (area.x, area.y - 6), (area.right, area.y - 6), (area.right, area.y - 6))
+    marks: list[Mark] = [Sample(rule, None, Stroke(RULE, 1.0))]
+    for samples in _samples(graph, found):
+        wide = sum(LENGTH + 6 + width(text, SIZE) + SPACE for _, text in samples) - SPACE
+        if x > area.x and x + wide > area.right:
+            x, y = area.x, y + LINE
+        for stroke, text in samples:
+            marks += [_sample(x, y - 3.5, stroke), Text(x + LENGTH + 6, y, text, SIZE, INK)]
+            x += LENGTH + 6 + width(text, SIZE) + SPACE
+    y += LINE + 2
+    for sentence in _sentences(graph, found):
+        for line in wrap(sentence, SIZE, area.width, lines=3):
+            marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
+            y += LINE - 2.5
+    return tuple(marks), y - LINE
+
+
+def _sample(x: float, y: float, stroke: Stroke) -> Sample:
+    end, base = (x + LENGTH, y), (x + LENGTH - stroke.tip_length + 0.5, y)
+    return Sample(((x, y), (x, y), base, base), arrowhead((x, y), end, stroke), stroke)
+
+
+def _samples(graph: CircuitGraph, found: Finding) -> list[list[tuple[Stroke, str]]]:
+    """The kinds of lines that occur, then the scale of widths, which is kept together."""
+    if not found.rows:
+        return [[(Stroke(NEUTRAL, 1.4), "hypothesised edge, not measured")]]
+    seen = {verdict(row) for row in found.rows.values()}
+    metric = one_line(next(iter(found.rows.values())).metric)
+    kinds = [
+        (Verdict.POSITIVE, Stroke(POSITIVE, 2.6), f"patching raises {metric}"),
+        (Verdict.NEGATIVE, Stroke(NEGATIVE, 2.6, Dash.DASHED), f"patching lowers {metric}"),
+        (Verdict.UNDECIDED, Stroke(UNDECIDED, 1.4, Dash.DOTTED), "95 % interval contains 0"),
+    ]
+    samples = [[(stroke, text)] for kind, stroke, text in kinds if kind in seen]
+    if any(id_ not in found.rows for id_ in graph.by_id):
+        samples.append([(Stroke(UNMEASURED, 1.0), "not measured")])
+    if found.largest:
+        sizes = [found.largest / part for part in (1, 4, 16)]
+        samples.append([(Stroke(SOFT_INK, found.width(size)), number(size, found.digits)) for size in sizes])
+        samples[-1][0] = (samples[-1][0][0], f"|effect| = {samples[-1][0][1]}")
+    return samples
+
+
+def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
+    lines = []
+    if found.rows:
+        row = next(iter(found.rows.values()))
+        counts = sorted({row.n for row in found.rows.values()})
+        pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+        lines.append(
+            f"effect = {one_line(row.metric)}(patched) − {one_line(row.metric)}(base), mean over n\u00a0=\u00a0{pairs} "
+            f"prompt pair{'' if counts == [1] else 's'}; line width is proportional to √|effect|."
+        )
+    lines.append(" ".join(filter(None, [_direction(graph), _path(graph)])))
+    if any(receiver.ports for _, receiver, _ in graph.arcs()):
+        lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
+    if any(isinstance(claim, NodeClaim) for claim in graph.claims):
+        lines.append("A box with a number: the node itself is patched, wherever its output goes." if found.rows
+                     else "“patched”: the node itself is patched, wherever its output goes.")  # fmt: skip
+    if any(arcs > 1 for arcs in Counter(id(claim) for _, _, claim in graph.arcs()).values()):
+        lines.append("Joined edges, chains and sets are drawn as several arrows that share one effect.")
+    return lines
+
+
+def _direction(graph: CircuitGraph) -> str:
+    hows = {(claim.how.base, str(claim.how.source)) for claim in graph.claims}
+    if len(hows) != 1:
+        return f"base run and source differ between edges: {_listed(f'{b}/{s}' for b, s in hows)}."
+    ((base, source),) = hows
+    if source != "counterfactual":
+        return f"base: the {base} prompt, patched with the {source} activation (ablation)."
+    other, kind = ("corrupted", "noising") if base is BaseRun.CLEAN else ("clean", "denoising")
+    return f"base: the {base} prompt, patched from the {other} one ({kind})."
+
+
+def _path(graph: CircuitGraph) -> str:
+    paths = {claim.how.path for claim in graph.claims if not isinstance(claim, NodeClaim)}
+    meaning = {
+        PathKind.DIRECT: "the residual stream alone carries the change",
+        PathKind.THROUGH_MLPS: "the residual stream and the MLPs in between carry the change, attention is frozen",
+    }
+    if len(paths) != 1:
+        return f"paths: {_listed(paths)}." if paths else ""
+    (path,) = paths
+    return f"path: {path} ({meaning[path]})."
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(sorted(map(str, texts)))

@@ -1,0 +1,199 @@
+"""Scene -> PNG or PDF bytes, at the scene's own positions, in the font that ships with the package.
+
+Graphviz only paints: the whole picture is handed to it as one background drawing (`_background`, in the
+xdot language) of an empty graph that `nop2` leaves as it is. It runs in a process of its own,
+because the font must be known to it before it starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import pairwise
+from math import hypot
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from circuitgraph.errors import ResourceError
+from circuitgraph.render.notes import points
+from circuitgraph.render.scene import Arrow, Panel, Point, Rect, Sample, Scene, Stroke, Text
+from circuitgraph.render.text import FONT, FONT_DIRECTORY, one_line
+
+DOTS_PER_INCH = 144
+FINE = 8
+"""Units per point. Graphviz rounds the width of every letter to a unit, so a unit has to be small."""
+LARGEST_SIDE = 16000
+"""Pixels; larger pictures are painted at a lower resolution."""
+CORNER = 0.5523
+"""How far the control points of a quarter circle lie from its ends."""
+
+PAINTER = """
+import json, sys, pygraphviz
+graph = pygraphviz.AGraph(directed=True)
+graph.graph_attr.update(json.load(sys.stdin.buffer))
+graph.draw(sys.argv[1], format=sys.argv[2], prog="nop2")
+"""
+
+
+def raster(scene: Scene, kind: Literal["png", "pdf"]) -> bytes:
+    """The picture as a PNG (144 dpi) or PDF file.
+
+    Raises:
+        ResourceError: the painter failed; the message carries what it said.
+    """
+    with tempfile.TemporaryDirectory(prefix="circuitgraph-") as folder:
+        config, target = Path(folder, "fonts.conf"), Path(folder, f"scene.{kind}")
+        config.write_text(_font_config(folder), encoding="utf-8")
+        done = subprocess.run(  # noqa: S603  # our own interpreter, fixed text
+            [sys.executable, "-c", PAINTER, str(target), kind],
+            input=json.dumps(_attributes(scene)).encode("ascii"),
+            capture_output=True,
+            env={**os.environ, "FONTCONFIG_FILE": str(config)},
+            check=False,
+        )
+        if done.returncode or not target.exists():
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise ResourceError(f"Graphviz could not paint the {kind}: {said[-1] if said else 'no message'}")
+        return target.read_bytes()
+
+
+def _font_config(folder: str) -> str:
+    """Our font first; the machine's own fonts, where it has any, for characters that ours lacks."""
+    return (
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
+        f"<dir>{escape(str(FONT_DIRECTORY))}</dir><dir>/usr/share/fonts</dir><dir>/usr/local/share/fonts</dir>"
+        '<include ignore_missing="yes">/etc/fonts/fonts.conf</include>'
+        f"<cachedir>{escape(folder)}</cachedir></fontconfig>"
+    )
+
+
+def _attributes(scene: Scene) -> dict[str, str]:
+    dpi = min(DOTS_PER_INCH, LARGEST_SIDE * 72 / max(scene.width, scene.height))
+    return {
+        "bb": f"0,0,{FINE * scene.width:g},{FINE * scene.height:g}",
+        "dpi": f"{dpi / FINE:g}",
+        "pad": "0",
+        "margin": "0",
+        "bgcolor": "white",
+        "_background": " ".join(_Painter(scene).paint()),
+    }
+
+
+class _Painter:
+    """Spells a scene in xdot; y is turned upwards."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    def paint(self) -> Iterator[str]:
+        """All drawing operations, background first, in the order of the SVG."""
+        scene = self.scene
+        yield from self._rect(Rect(0, 0, scene.width, scene.height), "#ffffff", None, 0)
+        for panel in (*scene.columns, *scene.clusters):
+            yield from self._panel(panel)
+        for arrow in scene.arrows:
+            yield from self._arrow(arrow)
+        for panel in scene.headers:
+            yield from self._panel(panel)
+        for box in scene.boxes:
+            yield from self._panel(box.panel)
+            for port in box.ports:
+                yield from self._panel(port)
+        for panel in scene.notes:
+            yield from self._panel(panel)
+        for mark in (*scene.texts, *scene.legend):
+            match mark:
+                case Text():
+                    yield from self._text(mark)
+                case Sample():
+                    yield from self._arrow(mark)
+
+    def _points(self, points: tuple[Point, ...] | list[Point]) -> str:
+        return f"{len(points)} " + " ".join(f"{FINE * x:.1f} {FINE * (self.scene.height - y):.1f}" for x, y in points)
+
+    def _pen(self, stroke: Stroke) -> str:
+        return f"{_color('c', stroke.color, stroke.opacity)} {_sized('S', f'setlinewidth({FINE * stroke.width:.2f})')}"
+
+    def _rect(self, rect: Rect, fill: str, border: Stroke | None, radius: float) -> Iterator[str]:
+        outline = _rounded(rect, radius)
+        yield f"{_color('C', fill)} {_color('c', fill)} {_sized('S', 'setlinewidth(0)')}"
+        if radius:
+            yield f"b {self._points(outline)}"
+        else:
+            corners = ((rect.x, rect.y), (rect.right, rect.y), (rect.right, rect.bottom), (rect.x, rect.bottom))
+            yield f"P {self._points(corners)}"
+        if border:
+            yield from self._line(outline, border)
+
+    def _panel(self, panel: Panel) -> Iterator[str]:
+        yield from self._rect(panel.rect, panel.fill, panel.border, panel.radius)
+        for text in panel.texts:
+            yield from self._text(text)
+
+    def _text(self, text: Text) -> Iterator[str]:
+        line = one_line(text.text)
+        if line:
+            align = {"start": -1, "middle": 0, "end": 1}[text.anchor]
+            yield f"{_color('c', text.color)} F {FINE * text.size:g} {_counted(FONT + (' Bold' if text.bold else ''))}"
+            yield f"T {FINE * text.x:.1f} {FINE * (self.scene.height - text.y):.1f} {align} 0 {_counted(line)}"
+
+    def _arrow(self, arrow: Arrow | Sample) -> Iterator[str]:
+        yield from self._line(list(arrow.curve), arrow.stroke)
+        if arrow.tip:
+            color = arrow.stroke.color
+            yield f"{_color('C', color, arrow.stroke.opacity)} {_color('c', color, 0)} P {self._points(arrow.tip)}"
+
+    def _line(self, curve: list[Point], stroke: Stroke) -> Iterator[str]:
+        yield self._pen(stroke)
+        if stroke.pattern is None:
+            yield f"B {self._points(curve)}"
+        else:
+            yield from (f"L {self._points(dash)}" for dash in _dashes(curve, *stroke.pattern))
+
+
+def _color(operation: str, color: str, opacity: float = 1.0) -> str:
+    return _sized(operation, f"{color}{round(255 * opacity):02x}")
+
+
+def _sized(operation: str, text: str) -> str:
+    return f"{operation} {_counted(text)}"
+
+
+def _counted(text: str) -> str:
+    return f"{len(text.encode('utf-8'))} -{text}"
+
+
+def _rounded(rect: Rect, radius: float) -> list[Point]:
+    """The outline as a closed chain of cubic Béziers."""
+    x0, y0, x1, y1, r = rect.x, rect.y, rect.right, rect.bottom, radius
+    k = r * (1 - CORNER)
+    return [
+        (x0 + r, y0), (x0 + r, y0), (x1 - r, y0), (x1 - r, y0), (x1 - k, y0), (x1, y0 + k), (x1, y0 + r),
+        (x1, y0 + r), (x1, y1 - r), (x1, y1 - r), (x1, y1 - k), (x1 - k, y1), (x1 - r, y1),
+        (x1 - r, y1), (x0 + r, y1), (x0 + r, y1), (x0 + k, y1), (x0, y1 - k), (x0, y1 - r),
+        (x0, y1 - r), (x0, y0 + r), (x0, y0 + r), (x0, y0 + k), (x0 + k, y0), (x0 + r, y0),
+    ]  # fmt: skip
+
+
+def _dashes(curve: list[Point], on: float, off: float) -> Iterator[list[Point]]:
+    """The pieces of a curve that are drawn, as polylines; Graphviz' own dashes do not grow with the line."""
+    drawing, left = True, on
+    dash: list[Point] = [curve[0]]
+    for start, end in pairwise([*points(tuple(curve)), curve[-1]]):
+        length = hypot(end[0] - start[0], end[1] - start[1])
+        at = 0.0
+        while length - at > left:
+            at += left
+            point = (start[0] + (end[0] - start[0]) * at / length, start[1] + (end[1] - start[1]) * at / length)
+            if drawing:
+                yield [*dash, point]
+            drawing, left, dash = not drawing, off if drawing else on, [point]
+        left -= length - at
+        dash.append(end)
+    if drawing and len(dash) > 1:
+        yield dash

@@ -1,0 +1,146 @@
+"""How an effect looks: hue and dashes for its sign, width for its size, grey dots where the interval contains 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from circuitgraph.errors import InputError, NotFiniteError
+from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.render.scene import Dash, Stroke
+
+if TYPE_CHECKING:
+    from circuitgraph.results.records import Row
+
+INK = "#1f2733"
+SOFT_INK = "#5b6675"
+PAPER = "#ffffff"
+BAND = "#f5f7fa"
+CLUSTER = "#e9edf3"
+LINE = "#b4bfcc"
+BOX_LINE = "#6b7787"
+BADGE = "#eef1f5"
+
+POSITIVE = "#0868ac"
+NEGATIVE = "#d1480a"
+UNDECIDED = "#7c8591"
+NEUTRAL = "#41566f"
+UNMEASURED = "#b9c1cb"
+
+WIDEST = 6.0
+NARROWEST = 0.9
+MINUS = "−"
+FULL_INK = 60
+"""So many of the strongest arrows are drawn without fading."""
+
+
+class Verdict(StrEnum):
+    """What a measured effect says."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The measured rows by experiment id, and the scale they are drawn in. Empty = a hypothesis."""
+
+    rows: Mapping[str, Row]
+    largest: float
+    widest: float
+    rank: Mapping[str, int]
+
+    def stroke(self, id_: str, *, crowded: bool) -> Stroke:
+        """How the arrows of this experiment are drawn."""
+        if not self.rows:
+            return Stroke(NEUTRAL, 1.0 if crowded else 1.4, opacity=0.6 if crowded else 0.9)
+        if id_ not in self.rows:
+            return Stroke(UNMEASURED, NARROWEST)
+        row = self.rows[id_]
+        width = max(self.width(row.effect), NARROWEST)
+        fade = 1.0 if self.rank[id_] < FULL_INK else max(0.25, (FULL_INK / (self.rank[id_] + 1)) ** 0.8)
+        match verdict(row):
+            case Verdict.POSITIVE:
+                return Stroke(POSITIVE, width, opacity=round(0.92 * fade, 3))
+            case Verdict.NEGATIVE:
+                return Stroke(NEGATIVE, width, Dash.DASHED, opacity=round(0.92 * fade, 3))
+            case Verdict.UNDECIDED:
+                return Stroke(UNDECIDED, max(width, 1.1), Dash.DOTTED, opacity=round(0.85 * fade, 3))
+
+    @property
+    def digits(self) -> int:
+        """Digits after the point that show the largest effect with three significant ones."""
+        return max(0, 2 - math.floor(math.log10(self.largest))) if self.largest else 0
+
+    def width(self, effect: float) -> float:
+        """Line width, proportional to √|effect|."""
+        return self.widest * math.sqrt(abs(effect) / self.largest) if self.largest else 0.0
+
+
+def finding(graph: CircuitGraph, rows: Sequence[Row] | None) -> Finding:
+    """Join the rows of the first metric to the graph's claims.
+
+    Raises:
+        InputError: a row belongs to no claim of the graph.
+        NotFiniteError: an effect is NaN or infinite.
+    """
+    first = [row for row in rows if row.metric == rows[0].metric] if rows else []
+    for row in first:
+        if row.id not in graph.by_id:
+            raise InputError(f"row '{row.id}' ({row.label}) belongs to no edge or node of '{graph.name}'")
+        if not all(math.isfinite(x) for x in (row.effect, row.ci_low, row.ci_high) if x is not None):
+            raise NotFiniteError(f"the effect of '{row.label}' is not finite and cannot be drawn")
+    largest = max((abs(row.effect) for row in first), default=0.0)
+    order = sorted(first, key=lambda row: -abs(row.effect))
+    widest = WIDEST if len(first) <= FULL_INK else 4.5
+    return Finding({row.id: row for row in first}, largest, widest, {row.id: i for i, row in enumerate(order)})
+
+
+def verdict(row: Row) -> Verdict:
+    """The sign of an effect, or undecided: its interval contains 0, or it is 0."""
+    if row.effect == 0 or (row.ci_low is not None and not row.significant):
+        return Verdict.UNDECIDED
+    return Verdict.POSITIVE if row.effect > 0 else Verdict.NEGATIVE
+
+
+def color_of(row: Row) -> str:
+    """The hue of an effect."""
+    match verdict(row):
+        case Verdict.POSITIVE:
+            return POSITIVE
+        case Verdict.NEGATIVE:
+            return NEGATIVE
+        case Verdict.UNDECIDED:
+            return UNDECIDED
+
+
+def number(value: float, digits: int | None = None) -> str:
+    """With a real minus sign; `digits` after the point, or three significant ones."""
+    if value == 0:
+        return "0"
+    if digits is None:
+        digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{digits}f}" if digits < 6 and abs(value) < 1e5 else f"{value:.1e}"
+    return text.replace("-", MINUS)
+
+
+def signed(value: float, digits: int | None = None) -> str:
+    """`number` with its sign."""
+    return ("+" if value > 0 else "") + number(value, digits)
+
+
+def interval(row: Row) -> str:
+    """`+0.52 [+0.41, +0.63]`, or the effect alone where there is no interval."""
+    if row.ci_low is None or row.ci_high is None:
+        return signed(row.effect)
+    return f"{signed(row.effect)} [{signed(row.ci_low)}, {signed(row.ci_high)}]"
+
+
+def tint(color: str, amount: float) -> str:
+    """`color` mixed with white; 0 = white, 1 = the color itself."""
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (part - 255) * amount):02x}" for part in parts)

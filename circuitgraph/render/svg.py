@@ -1,0 +1,105 @@
+"""Scene -> SVG text. Everything a user wrote is escaped; the same scene gives the same bytes."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape, quoteattr
+
+from circuitgraph.render.scene import Arrow, Box, Panel, Point, Sample, Scene, Stroke, Text
+from circuitgraph.render.text import FONT, one_line
+
+FAMILIES = f"'{FONT}', 'Liberation Sans', Arimo, Arial, Helvetica, sans-serif"
+
+
+def svg(scene: Scene) -> str:
+    """A standalone SVG: `<title>`, `<desc>`, a tooltip on every box and arrow, `data-id` on each experiment's marks."""
+    size = f'width="{number(scene.width)}" height="{number(scene.height)}"'
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {number(scene.width)} {number(scene.height)}" '
+        f'role="img" font-family="{FAMILIES}">',
+        f"<title>{clean(scene.title)}</title>",
+        f"<desc>{clean(scene.description)}</desc>",
+        f'<rect {size} fill="#ffffff"/>',
+    ]
+    for name, marks in (
+        ("columns", map(_panel, scene.columns)),
+        ("clusters", map(_panel, scene.clusters)),
+        ("arrows", map(_arrow, scene.arrows)),
+        ("headers", map(_panel, scene.headers)),
+        ("boxes", map(_box, scene.boxes)),
+        ("notes", map(_panel, scene.notes)),
+        ("texts", map(_text, scene.texts)),
+        ("legend", map(_mark, scene.legend)),
+    ):
+        lines += [f'<g class="{name}">', *marks, "</g>"]
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def clean(text: str) -> str:
+    """Text that XML can hold, escaped; line breaks stay."""
+    return escape("\n".join(one_line(line) for line in text.splitlines()))
+
+
+def number(value: float) -> str:
+    """At most two decimals, no trailing zeros, no negative zero."""
+    return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
+
+
+def _points(points: tuple[Point, ...]) -> str:
+    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+
+
+def _stroke(stroke: Stroke | None) -> str:
+    if stroke is None:
+        return ""
+    text = f' stroke="{stroke.color}" stroke-width="{number(stroke.width)}"'
+    if stroke.pattern:
+        text += f' stroke-dasharray="{" ".join(map(number, stroke.pattern))}"'
+    if stroke.opacity < 1:
+        text += f' stroke-opacity="{number(stroke.opacity)}"'
+    return text
+
+
+def _text(text: Text) -> str:
+    bold = ' font-weight="bold"' if text.bold else ""
+    anchor = "" if text.anchor == "start" else f' text-anchor="{text.anchor}"'
+    return (
+        f'<text x="{number(text.x)}" y="{number(text.y)}" font-size="{number(text.size)}" fill="{text.color}"'
+        f"{bold}{anchor}>{clean(text.text)}</text>"
+    )
+
+
+def _panel(panel: Panel) -> str:
+    r = panel.rect
+    radius = f' rx="{number(panel.radius)}"' if panel.radius else ""
+    rect = (
+        f'<rect x="{number(r.x)}" y="{number(r.y)}" width="{number(r.width)}" height="{number(r.height)}"{radius} '
+        f'fill="{panel.fill}"{_stroke(panel.border)}/>'
+    )
+    tooltip = f"<title>{clean(panel.tooltip)}</title>" if panel.tooltip else ""
+    return f"<g>{tooltip}{rect}{''.join(map(_text, panel.texts))}</g>"
+
+
+def _box(box: Box) -> str:
+    names = {"node": box.node, "position": box.position, "group": box.group, "id": " ".join(box.ids) or None}
+    data = "".join(f" data-{key}={quoteattr(one_line(value))}" for key, value in names.items() if value is not None)
+    return f"<g{data}>{_panel(box.panel)}{''.join(map(_panel, box.ports))}</g>"
+
+
+def _line(curve: tuple[Point, ...], tip: tuple[Point, ...] | None, stroke: Stroke) -> str:
+    line = f'<path d="M{_points(curve[:1])} C{_points(curve[1:])}" fill="none"{_stroke(stroke)}/>'
+    opacity = f' fill-opacity="{number(stroke.opacity)}"' if stroke.opacity < 1 else ""
+    return line + (f'<polygon points="{_points(tip)}" fill="{stroke.color}"{opacity}/>' if tip else "")
+
+
+def _arrow(arrow: Arrow) -> str:
+    data = f' data-id="{arrow.id}" data-sender={quoteattr(arrow.sender)} data-receiver={quoteattr(arrow.receiver)}'
+    return f"<g{data}><title>{clean(arrow.tooltip)}</title>{_line(arrow.curve, arrow.tip, arrow.stroke)}</g>"
+
+
+def _mark(mark: Text | Sample) -> str:
+    match mark:
+        case Text():
+            return _text(mark)
+        case Sample():
+            return _line(mark.curve, mark.tip, mark.stroke)
