@@ -4,6 +4,6 @@ from circuitgraph.results.directory import RunDirectory
 from circuitgraph.results.load import load_run
 from circuitgraph.results.provenance import provenance
 from circuitgraph.results.records import Measured, Row, RunResult
-from circuitgraph.results.table import summarise
+from circuitgraph.results.table import check_finite, summarise
 
-__all__ = ["Measured", "Row", "RunDirectory", "RunResult", "load_run", "provenance", "summarise"]
+__all__ = ["Measured", "Row", "RunDirectory", "RunResult", "check_finite", "load_run", "provenance", "summarise"]

@@ -28,7 +28,7 @@ from circuitgraph.errors import FileError, InputError
 from circuitgraph.results import lock
 from circuitgraph.results.columns import read_measured, write_effects, write_part, write_rows
 from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_json, write_text
-from circuitgraph.results.provenance import now
+from circuitgraph.results.provenance import now, sha256_text
 from circuitgraph.results.records import Measured, Row
 
 FORMAT = "circuitgraph run"
@@ -60,7 +60,7 @@ class RunDirectory:
     Leaving the block with an exception records status failed (or interrupted) and frees the lock.
     """
 
-    def __init__(self, path: Path, at: Path, locks: tuple[lock.DirectoryLock, ...], record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, at: Path, locks: Sequence[lock.DirectoryLock], record: dict[str, Any]) -> None:
         self.path = path
         """Where the run can be found once it is finished."""
         self._at = at
@@ -90,46 +90,30 @@ class RunDirectory:
             InputError: something is there that may not be continued, replaced or written into.
             LockError: another process writes there.
             FileError: the place cannot be written.
+            ValueError: the manifest lacks a key, or is not of this spec.
         """
+        if missing := [key for key in IDENTITY if key not in manifest]:
+            raise ValueError(f"the manifest has no {', '.join(missing)}")
+        if manifest["spec_sha256"] != sha256_text(spec_text):
+            raise ValueError("the manifest was made from another spec text")
         if resume and replace:
             raise InputError("a run is either resumed or replaced, not both")
         path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
         inspect(path)  # before a lock file could be written into someone else's directory
-        held = _lock(path)
+        locks = [_lock(path)]
         try:
-            found = inspect(path)
+            at, found = path, inspect(path)
             if found is not None and replace:
                 _check_only_ours(path)
-                beside = _empty_place_beside(path)
-                return cls._begin(path, beside, (_lock(beside), held), manifest, spec_text)
-            if found is not None:
+                at, found = _empty_place_beside(path), None
+                locks.append(_lock(at))
+            elif found is not None:
                 _check_may_continue(path, found, manifest, resume)
-            return cls._begin(path, path, (held,), manifest, spec_text, found)
+            return cls(path, at, locks, _begin(at, manifest, spec_text, found))
         except BaseException:
-            held.release()
+            for held in locks:
+                held.release()
             raise
-
-    @classmethod
-    def _begin(
-        cls,
-        path: Path,
-        at: Path,
-        locks: tuple[lock.DirectoryLock, ...],
-        manifest: Mapping[str, Any],
-        spec_text: str,
-        before: Mapping[str, Any] | None = None,
-    ) -> Self:
-        record = {"format": FORMAT, "format_version": FORMAT_VERSION, "status": Status.RUNNING, **manifest}
-        if before is not None:
-            record["created"] = before.get("created")
-            record["resumed"] = [*before.get("resumed", []), now()]
-        write_json(at / MANIFEST, record)
-        write_text(at / SPEC, spec_text)
-        with file_errors("write", at / PARTS):
-            (at / PARTS).mkdir(exist_ok=True)
-            for leftover in [*at.glob(f"*{PARTIAL}"), *(at / PARTS).glob(f"*{PARTIAL}")]:
-                leftover.unlink()
-        return cls(path, at, locks, record)
 
     def __enter__(self) -> Self:
         return self
@@ -138,19 +122,18 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._record["status"] != Status.RUNNING:
-                return
-            if error is None or isinstance(error, KeyboardInterrupt):
-                self._save(Status.INTERRUPTED)
-            else:
+            if self._record["status"] == Status.RUNNING:
                 with suppress(FileError):  # a full disk must not hide the error that came first
-                    self._save(Status.FAILED, error=f"{type(error).__name__}: {error}")
+                    if error is None or isinstance(error, KeyboardInterrupt):
+                        self._save(Status.INTERRUPTED)
+                    else:
+                        self._save(Status.FAILED, error=f"{type(error).__name__}: {error}")
         finally:
             for held in self._locks:
                 held.release()
 
     def write_part(self, measured: Sequence[Measured]) -> None:
-        """Add a part: all metrics of one experiment or of several.
+        """Add a part: all metrics of one experiment or of several, checked by `table.check_finite`.
 
         Raises:
             FileError: it cannot be written; the parts before it stay as they are.
@@ -209,7 +192,7 @@ class RunDirectory:
             self.path.rename(before)
             self._at.rename(self.path)
             sync_directory(self.path.parent)
-            new, old = self._locks
+            old, new = self._locks
             new.moved(self.path)
             old.moved(before)
             shutil.rmtree(before)
@@ -221,7 +204,22 @@ class RunDirectory:
         write_json(self._at / MANIFEST, self._record)
 
     def _parts(self) -> list[Path]:
-        return sorted((self._at / PARTS).glob("[0-9]*.parquet"), key=lambda part: int(part.stem))
+        return sorted(part for part in (self._at / PARTS).glob("*.parquet") if part.stem.isdecimal())
+
+
+def _begin(at: Path, manifest: Mapping[str, Any], spec_text: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Write what a run starts with, over what an earlier attempt left; the value is run.json's."""
+    record = {"format": FORMAT, "format_version": FORMAT_VERSION, "status": Status.RUNNING, **manifest}
+    if before is not None:
+        record["created"] = before.get("created")
+        record["resumed"] = [*before.get("resumed", []), now()]
+    write_json(at / MANIFEST, record)
+    write_text(at / SPEC, spec_text)
+    with file_errors("write", at / PARTS):
+        (at / PARTS).mkdir(exist_ok=True)
+        for leftover in [*at.glob(f"*{PARTIAL}"), *(at / PARTS).glob(f"*{PARTIAL}")]:
+            leftover.unlink()
+    return record
 
 
 def inspect(path: Path) -> dict[str, Any] | None:
@@ -276,9 +274,9 @@ def _lock(path: Path) -> lock.DirectoryLock:
 
 def _check_may_continue(path: Path, found: Mapping[str, Any], manifest: Mapping[str, Any], resume: bool) -> None:
     if not resume:
-        if found["status"] == Status.DONE:
+        if found.get("status") == Status.DONE:
             raise InputError(f"{path} holds a finished run; choose another --out, or replace it with --force")
-        state = "was killed" if found["status"] == Status.RUNNING else f"is {found['status']}"
+        state = "was killed" if found.get("status") == Status.RUNNING else f"is {found.get('status')}"
         raise InputError(f"{path} holds a run that {state}; continue it with --resume, or choose another --out")
     differing = [word for key, word in IDENTITY.items() if found.get(key) != manifest.get(key)]
     if differing:

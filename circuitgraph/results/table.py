@@ -52,30 +52,31 @@ def summarise(
     missing = [(e.label, metric) for metric in metrics for e in plan.experiments if (e.id, metric) not in found]
     if missing:
         raise ValueError(f"{len(missing)} experiments were not measured, first {missing[0][0]} under {missing[0][1]}")
+    check_finite(plan, found.values())
     rows: list[Row] = []
     for metric in metrics:
         values = [found[experiment.id, metric] for experiment in plan.experiments]
-        check_finite(plan.experiments, values)
         rows += _rows_of_metric(plan.experiments, values, graph, clusters, seed, executor)
     return tuple(rows)
 
 
-def check_finite(experiments: Sequence[Experiment], measured: Sequence[Measured]) -> None:
-    """Refuse NaN and infinity; `measured[i]` belongs to `experiments[i]`.
+def check_finite(plan: Plan, measured: Iterable[Measured]) -> None:
+    """Refuse NaN and infinity, before they are saved or averaged.
 
     Raises:
         NotFiniteError: names the first such experiment, its id, metric and pair.
     """
-    bad = [(e, m, name) for e, m in zip(experiments, measured, strict=True) if (name := _not_finite(m))]
+    bad = [(item, name) for item in measured if (name := _not_finite(item))]
     if not bad:
         return
-    experiment, item, name = bad[0]
+    item, name = bad[0]
+    label = next(experiment.label for experiment in plan.experiments if experiment.id == item.id)
     values: NDArray[np.float64] = getattr(item, name)
     pairs = np.flatnonzero(~np.isfinite(values))
-    others = f"; so are {len(bad) - 1} other experiments" if len(bad) > 1 else ""
+    others = f"; {len(bad) - 1} more are not finite" if len(bad) > 1 else ""
     raise NotFiniteError(
-        f"{experiment.label} (id {experiment.id}): {name} of {item.metric} is not finite for {len(pairs)} of "
-        f"{len(values)} pairs, first pair {pairs[0]} (counted from 0): {values[pairs[0]]}{others}"
+        f"{label} (id {item.id}): {name} of {item.metric} is not finite for {len(pairs)} of {len(values)} pairs, "
+        f"first pair {pairs[0]} (counted from 0): {values[pairs[0]]}{others}"
     )
 
 

@@ -203,7 +203,7 @@ def _block(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
 def _t_quantiles(residuals: Floats, sizes: Floats, counts: Floats, tail: float) -> tuple[Floats, Floats]:
     """The `tail` and 1 − `tail` quantiles of t* = (R* − R) / se* per row; infinite where se* collapses.
 
-    With h = sizes / mean(sizes) and z = residuals of unit variance, a resample that draws unit i
+    With h = sizes / |mean(sizes)| and z = residuals of unit variance, a resample that draws unit i
     c_i times has d = R* − R = Σcz / Σch and Σ(z − d·h)² = Σcz² − 2d·Σczh + d²·Σch²: five sums,
     each a product with the matrix of counts [count, resamples].
     """
@@ -212,7 +212,7 @@ def _t_quantiles(residuals: Floats, sizes: Floats, counts: Floats, tail: float) 
     scale = np.sqrt((residuals**2).sum(axis=1, keepdims=True) / (count - 1))
     z = np.zeros((_CHUNK, count))  # padded: see _CHUNK
     z[:rows] = residuals / np.where(scale > 0, scale, 1.0)
-    h = sizes / sizes.mean()
+    h = sizes / abs(sizes.mean())
     sum_h = h @ counts
     with np.errstate(divide="ignore", invalid="ignore"):
         d = (z @ counts) / sum_h
