@@ -99,7 +99,7 @@ def read_measured(path: Path) -> Iterator[Measured]:
     if not np.array_equal(pair, order - np.maximum.accumulate(np.where(pair == 0, order, 0))):
         raise FileError(f"cannot read {path}: its pairs are not complete")
     starts = np.flatnonzero(pair == 0)
-    stops = np.append(starts[1:], len(pair))
+    stops = np.append(starts, len(pair))[1:]
     ids, metrics = (table[name].take(starts).to_pylist() for name in ("id", "metric"))
     known = table["metric_other"].is_valid().to_numpy()
     base, other, patched = (

@@ -10,7 +10,7 @@ from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
 from circuitgraph.plan import Plan, build_plan, plan_hash
 from circuitgraph.results.columns import read_measured, read_rows
-from circuitgraph.results.directory import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
+from circuitgraph.results.manifest import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import RunResult
 from circuitgraph.spec import load

@@ -1,0 +1,78 @@
+"""run.json: what marks a directory as a run, how far the run is, and which run it is."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from circuitgraph.errors import FileError, InputError
+from circuitgraph.results import lock
+from circuitgraph.results.files import PARTIAL, file_errors
+
+FORMAT = "circuitgraph run"
+FORMAT_VERSION = 1
+MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
+EDGES, EFFECTS, DRAWING = "edges.parquet", "effects.parquet", "circuit.svg"
+IDENTITY = {
+    "spec_sha256": "spec",
+    "plan_sha256": "plan",
+    "model_fingerprint": "model",
+    "prompts_sha256": "prompts",
+    "dtype": "dtype",
+}
+"""Keys of run.json that must be equal for two runs to be the same run, and what they stand for."""
+
+
+class Status(StrEnum):
+    """How far a run is. `running` without a lock means that its process was killed."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+def inspect(path: Path) -> dict[str, Any] | None:
+    """The run.json of a run directory; None where there is nothing yet.
+
+    Raises:
+        InputError: something else is there, or a run of a newer format.
+        FileError: it cannot be read.
+    """
+    with file_errors("read", path):
+        if not path.exists():
+            return None
+        if not path.is_dir():
+            raise FileError(f"cannot use {path} as a run directory: it is a file")
+        names = {entry.name for entry in path.iterdir()}
+    if MANIFEST in names:
+        return read_manifest(path)
+    if names <= {lock.NAME, MANIFEST + PARTIAL}:
+        return None
+    raise InputError(f"{path} is not empty and no run directory, so nothing is written there; choose another --out")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """run.json of the directory `path`.
+
+    Raises:
+        InputError: it is no run's, or of a newer format.
+        FileError: it is missing or damaged.
+    """
+    file = path / MANIFEST
+    with file_errors("read", file):
+        text = file.read_bytes()
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise FileError(f"cannot read {file}: it is damaged ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InputError(f"{path} is no run directory of circuitgraph: its {MANIFEST} is something else")
+    version = record.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has run format {version}; this version of circuitgraph reads up to {FORMAT_VERSION}: update it"
+        )
+    return record
