@@ -26,7 +26,7 @@ class AttentionRule:
     """Sliding window: a query sees the keys less than `window` positions before it."""
     rotate: Rotate | None = None
     softmax_dtype: torch.dtype | None = None
-    """The precision in which the family's own code takes the softmax; None = that of the scores."""
+    """The precision in which the loaded model takes the softmax; None = that of the scores."""
 
 
 def attend(

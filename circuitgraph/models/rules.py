@@ -49,7 +49,8 @@ def _gpt_neox(model: Any, layers: int) -> Rules:
     config = model.config
     width = config.hidden_size // config.num_attention_heads
     rotate = _rotary(model.gpt_neox.rotary_emb)
-    return (AttentionRule(scale=width**-0.5, rotate=rotate, softmax_dtype=torch.float32),) * layers
+    # Unlike transformers' own, TransformerLens' attention for NeoX takes the softmax in the scores' precision.
+    return (AttentionRule(scale=width**-0.5, rotate=rotate),) * layers
 
 
 def _llama(model: Any, layers: int) -> Rules:
