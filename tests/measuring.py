@@ -12,7 +12,7 @@ from circuitgraph.execute.run import execute
 from circuitgraph.graph.claims import CircuitGraph, Claim, EdgeClaim, Intervention, NodeClaim
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.nodes import parse
-from circuitgraph.plan.build import build_plan
+from circuitgraph.plans.build import build_plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import PluginSpec

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitgraph.check import check
+from circuitgraph.checks import check
 from circuitgraph.errors import SpecError
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from circuitgraph.check import Checked, check, check_spec
-from circuitgraph.check.places import which
+from circuitgraph.checks import Checked, check, check_spec
+from circuitgraph.checks.places import which
 from circuitgraph.errors import FileError, ModelError, SpecError
 from circuitgraph.spec.model import CircuitSpec
 
@@ -320,7 +320,7 @@ def test_pairs_are_named_from_one():
 def test_checking_imports_nothing_heavy(tmp_path):
     path = TestFiles().write(tmp_path, model=str(WORDS), edges=[edge("a*.h*", "logits")])
     program = (
-        "import sys\nfrom circuitgraph.check import check\n"
+        "import sys\nfrom circuitgraph.checks import check\n"
         f"assert len(check({str(path)!r}).graph.claims) == 4\n"
         "heavy = 'torch', 'transformer_lens', 'transformers', 'pandas', 'pyarrow', 'networkx', 'numpy'\n"
         "print([name for name in heavy if name in sys.modules])"

@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 
 from circuitgraph.errors import FileError, InputError, LockError, NotFiniteError
 from circuitgraph.graph import ModelShape, build_graph
-from circuitgraph.plan import build_plan
+from circuitgraph.plans import build_plan
 from circuitgraph.results import (
     Measured,
     RunDirectory,

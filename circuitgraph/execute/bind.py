@@ -19,7 +19,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.metrics.readout import Readout, token_table
 from circuitgraph.nodes import Address, Position
-from circuitgraph.plan.types import Counterfactual, Experiment, Plan, Recorded, Swap, Value
+from circuitgraph.plans.types import Counterfactual, Experiment, Plan, Recorded, Swap, Value
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import BaseRun, PluginSpec
 

@@ -24,7 +24,7 @@ from circuitgraph.metrics.readout import Readout
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
 from circuitgraph.nodes import Address
-from circuitgraph.plan.types import Base, Counterfactual, Experiment, Free, Isolate, Recorded, Source, Swap, Value
+from circuitgraph.plans.types import Base, Counterfactual, Experiment, Free, Isolate, Recorded, Source, Swap, Value
 from circuitgraph.spec.model import BaseRun
 
 NAME = "literal"

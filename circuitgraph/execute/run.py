@@ -9,7 +9,7 @@ import numpy as np
 from circuitgraph.execute.bind import Batch, BoundMetric, bind_batches
 from circuitgraph.execute.literal import LiteralExecutor, refuse_all
 from circuitgraph.models.bridge import TransformerModel
-from circuitgraph.plan.types import Experiment, Plan
+from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
 

@@ -18,7 +18,7 @@ from circuitgraph.execute.spots import Spot, input_spots, output_spot
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import Address, Position
-from circuitgraph.plan.types import Source, Swap
+from circuitgraph.plans.types import Source, Swap
 
 _PORTS = {SiteKind.Q: 0, SiteKind.K: 1, SiteKind.V: 2}
 

@@ -7,9 +7,10 @@ the pieces compose to the whole.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.attention import AttentionRule, attend
 from circuitgraph.models.sites import Site, SiteKind, hook_name
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Write = Callable[[Tensor], Tensor]
 """old activation → new activation, of the same shape."""
@@ -29,6 +33,26 @@ class Run:
 
     logits: Tensor | None
     reads: Mapping[Site, Tensor]
+
+
+def _piece(
+    method: Callable[Concatenate[TransformerModel, P], T],
+) -> Callable[Concatenate[TransformerModel, P], T]:
+    """A piece of the computation: no gradients, and deaf to the hooks of a run that is going on.
+
+    Writes may call pieces; the hooks of the run they belong to must not fire inside them.
+    """
+
+    @functools.wraps(method)
+    def deaf(self: TransformerModel, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._in_piece += 1
+        try:
+            with torch.no_grad():
+                return method(self, *args, **kwargs)
+        finally:
+            self._in_piece -= 1
+
+    return deaf
 
 
 class TransformerModel:
@@ -46,6 +70,7 @@ class TransformerModel:
         self._bridge = bridge
         self._rules = rules
         self._soft_cap = soft_cap
+        self._in_piece = 0
         self.shape = shape
         self.fingerprint = fingerprint
         if shape.d_head is None:
@@ -79,7 +104,7 @@ class TransformerModel:
         Raises:
             ModelError: a write changed a shape, or a site was never reached.
         """
-        collector = _Collector(self.shape, tuple(dict.fromkeys(reads)), dict(writes or {}))
+        collector = _Collector(self, tuple(dict.fromkeys(reads)), dict(writes or {}))
         logits = self._bridge.run_with_hooks(
             ids,
             fwd_hooks=collector.hooks(),
@@ -96,7 +121,7 @@ class TransformerModel:
 
     # The same, piece by piece -----------------------------------------------------------------
 
-    @torch.no_grad()
+    @_piece
     def ports(self, layer: int, resid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q [.., heads, d_head], k and v [.., kv heads, d_head] of a layer from the stream before it."""
         block = self._block(layer)
@@ -109,7 +134,7 @@ class TransformerModel:
         """Mixed values z [batch, queries, heads, d_head]; see `attention.attend`."""
         return attend(self._rules[layer], q, k, v, q_positions, k_positions, key_mask)
 
-    @torch.no_grad()
+    @_piece
     def write(self, site: Site, activation: Tensor) -> Tensor:
         """What an activation at Z or NEURONS adds to the residual stream, post-norm included.
 
@@ -124,12 +149,12 @@ class TransformerModel:
             return block.ln2_post(out) if self.shape.post_norm else out
         raise ModelError(f"{site} has no write of its own")
 
-    @torch.no_grad()
+    @_piece
     def mlp_input(self, layer: int, resid: Tensor) -> Tensor:
         """What the MLP's first matrix reads, from the residual stream before its norm."""
         return self._block(layer).ln2(resid)
 
-    @torch.no_grad()
+    @_piece
     def neurons(self, layer: int, mlp_input: Tensor) -> Tensor:
         """Neuron activations [.., d_mlp] from the normalised input."""
         mlp, caught = self._block(layer).mlp, []
@@ -141,7 +166,7 @@ class TransformerModel:
             handle.remove()
         return caught[0]
 
-    @torch.no_grad()
+    @_piece
     def logits(self, resid: Tensor) -> Tensor:
         """Logits [.., vocab] from the final residual stream: final norm, unembedding, soft cap."""
         bridge = self._bridge
@@ -162,8 +187,8 @@ class _Collector:
     feeds the MLP alone and leaves the residual stream as it was.
     """
 
-    def __init__(self, shape: ModelShape, reads: tuple[Site, ...], writes: dict[Site, Write]) -> None:
-        self.shape = shape
+    def __init__(self, model: TransformerModel, reads: tuple[Site, ...], writes: dict[Site, Write]) -> None:
+        self.model = model
         self.wanted = reads
         self.writes = writes
         self.reads: dict[Site, Tensor] = {}
@@ -182,6 +207,8 @@ class _Collector:
         has_mid = mid in self.wanted or mid in self.writes
 
         def hook(tensor: Tensor, hook: Any) -> Tensor | None:  # noqa: ARG001 (TransformerLens passes it by name)
+            if self.model._in_piece:
+                return None
             new = self._apply(site, tensor)
             if has_mid and site.kind is SiteKind.RESID_PRE:
                 self._before[site.layer] = new

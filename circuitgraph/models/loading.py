@@ -55,9 +55,7 @@ def load_model(location: Location, *, dtype: str = "float32", device: str = "aut
     """
     from circuitgraph.models.proofs import prove
 
-    directory = location.path if location.kind != "hub" else _download(location)
-    if directory is None:
-        raise ModelError(f"'{location.name}' has no directory")
+    directory = fetch(location)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     place = _device(device)
@@ -85,7 +83,16 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _download(location: Location) -> Path:
+def fetch(location: Location) -> Path:
+    """The directory of a model's files; a hub model that is not complete on this disk is downloaded.
+
+    Raises:
+        ModelError: the download failed.
+    """
+    if location.kind != "hub":
+        if location.path is None:
+            raise ModelError(f"'{location.name}' has no directory")
+        return location.path
     from huggingface_hub import snapshot_download
 
     try:

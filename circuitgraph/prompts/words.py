@@ -11,8 +11,9 @@ has no space before it, and would be another token in GPT-2). It mentions three 
 has {PLACE} and {OBJECT} once each, and stops right before its answer, the name that is not repeated.
 Filled with single-token words, all prompts of one template have the same number of tokens.
 
-ioi-mini is trained on IOI_TEMPLATES (among other sentences); HELD_OUT_TEMPLATES use only words that
-it knows, in sentences that it has never seen.
+ioi-mini is trained on IOI_TEMPLATES and on MORE_SENTENCES, whose slots are {IO}, the answer, {S}, who acts, and
+{T}, who is repeated too; there the repeated name is not always the last one. HELD_OUT_TEMPLATES use only words
+that it knows, in sentences that it has never seen.
 """
 
 NAMES: tuple[str, ...] = (
@@ -65,4 +66,36 @@ HELD_OUT_TEMPLATES: tuple[str, ...] = (
     "On Monday {A} and {B} visited the {PLACE}. Later {S2} returned a {OBJECT} to",
     "Yesterday it was late when {A} met {B} near the {PLACE}, so {S2} lent a {OBJECT} to",
     "In the {PLACE}, {A} was waiting with {B}, and then {S2} passed the {OBJECT} to",
+)
+
+MORE_SENTENCES: tuple[str, ...] = (
+    # two names, the last mention is the answer
+    "When {S} came to the {PLACE}, {S} met {IO} and gave a {OBJECT} to",
+    "At the {PLACE} {S} found a {OBJECT}. Then {S} called {IO} and gave it to",
+    "While {S} was cooking in the {PLACE}, {S} heard {IO} and handed a {OBJECT} to",
+    "On Monday {S} was late. There was rain, so {S} waited for {IO} and brought the {OBJECT} to",
+    "Before {S} left the {PLACE}, {S} saw {IO} and sold the {OBJECT} to",
+    # two names, other distances, three mentions of one
+    "While {IO} played music, {S} came to the {PLACE}. Then {S} gave a {OBJECT} to",
+    "The {OBJECT} was for {IO}, but {S} took it to the {PLACE}. After a walk {S} returned it to",
+    "When {S} and {IO} met at the {PLACE}, {S} was late. Still, {S} brought a {OBJECT} to",
+    "Then {S} saw {IO}. In the morning {S} went to the {PLACE}, and {S} sent a {OBJECT} to",
+    # three names, two of them repeated
+    "After {T} left, {IO} and {S} went to the {PLACE}. Then {S} thanked {T} and gave a {OBJECT} to",
+    "After {T} left, {S} and {IO} went to the {PLACE}. Then {S} forgot {T} and gave a {OBJECT} to",
+    "At the {PLACE}, {S}, {T} and {IO} played music. Later {S} and {T} showed a {OBJECT} to",
+    "At the {PLACE}, {IO}, {S} and {T} played music. Later {T} and {S} showed a {OBJECT} to",
+    "At the {PLACE}, {T}, {IO} and {S} had lunch. Then {T} came with {S} and gave the {OBJECT} to",
+    "When {S} and {T} were at the {PLACE}, {T} called {IO}. Later {S} threw a {OBJECT} to",
+    "When {T} and {S} walked to the {PLACE}, {S} met {IO} there. So {T} offered a {OBJECT} to",
+    "Last week {T} worked with {S}, and {S} helped {T}. There {S} saw {IO} and gave the {OBJECT} to",
+    "On the way to the {PLACE}, {S} found {T}, and {T} found {IO}. So {S} gave a {OBJECT} to",
+    "Because {IO} was late, {S} waited with {T} near the {PLACE}. Then {T} left, and {S} passed a {OBJECT} to",
+    "Because {T} was late, {S} waited with {IO} near the {PLACE}. Then {T} came, and {S} passed a {OBJECT} to",
+    "Since {S} was working at the {PLACE}, {T} took {IO} there. Then {T} left, so {S} handed the {OBJECT} to",
+    "Once {T} was in the {PLACE}, {IO} talked with {S}. When {T} stopped, {S} lent a {OBJECT} to",
+    "If {S} and {T} visit {IO} at the {PLACE}, {T} and {S} will give a {OBJECT} to",
+    "Both {T} and {IO} saw {S} at the {PLACE}. There {S} met {T} and sold a {OBJECT} to",
+    "As {S} walked with {T}, {IO} came to the {PLACE}. So {S} left {T} and took the {OBJECT} to",
+    "Today {T} left the {PLACE} when {T} was late, and {S} met {IO}. Then {S} carried a {OBJECT} to",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
-from circuitgraph.plan import Plan, build_plan, plan_hash
+from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.columns import read_measured, read_rows
 from circuitgraph.results.manifest import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
 from circuitgraph.results.provenance import sha256_file

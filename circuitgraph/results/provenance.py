@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.plan.encode import plan_hash
-from circuitgraph.plan.types import Plan
+from circuitgraph.plans.encode import plan_hash
+from circuitgraph.plans.types import Plan
 from circuitgraph.results.files import file_errors
 
 PACKAGES = ("circuitgraph", "torch", "transformer_lens", "transformers", "tokenizers", "safetensors", "numpy")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitgraph.graph.claims import CircuitGraph
-from circuitgraph.plan.types import Plan
+from circuitgraph.plans.types import Plan
 
 if TYPE_CHECKING:
     import pandas

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, NodeClaim, SetClaim
 from circuitgraph.nodes import Address
-from circuitgraph.plan.types import Experiment, Plan
+from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.results.records import Measured, Row
 from circuitgraph.stats import intervals, normalized
 

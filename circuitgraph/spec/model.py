@@ -7,9 +7,10 @@ knows the parameter model of each name, and the loader checks the keys against i
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import PrivateAttr, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 FORMAT_VERSION = 1
 
@@ -336,6 +337,19 @@ class CircuitSpec(Section):
     ] = Field(default_factory=dict)
     edges: tuple[EdgeSpec, ...] = ()
     nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry, json_schema_input_type=str | NodeSpec)], ...] = ()
+
+    _directory: Path = PrivateAttr(default=Path())
+
+    @property
+    def directory(self) -> Path:
+        """What relative paths in the spec are relative to: its file's directory, or the working directory."""
+        return self._directory
+
+    def in_directory(self, directory: Path) -> CircuitSpec:
+        """The same spec with its relative paths taken from `directory`."""
+        copy = self.model_copy()
+        copy._directory = directory
+        return copy
 
     @model_validator(mode="before")
     @classmethod

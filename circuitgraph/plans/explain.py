@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from circuitgraph.plan.types import Base, Counterfactual, Experiment, Free, Isolate, Plan, Recorded, Source, Swap, Value
+from circuitgraph.plans.types import (
+    Base,
+    Counterfactual,
+    Experiment,
+    Free,
+    Isolate,
+    Plan,
+    Recorded,
+    Source,
+    Swap,
+    Value,
+)
 from circuitgraph.spec.model import BaseRun
 
 

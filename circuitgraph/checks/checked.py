@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from circuitgraph.check import needs
-from circuitgraph.check.movement import Movement, Verdict
-from circuitgraph.check.places import Places, entries_with_patterns, names_of, references
+from circuitgraph.checks import needs
+from circuitgraph.checks.movement import Movement, Verdict
+from circuitgraph.checks.places import Places, entries_with_patterns, names_of, references
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import expand
 from circuitgraph.graph.claims import CircuitGraph, Origin

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
-from circuitgraph.check.places import Places
+from circuitgraph.checks.places import Places
 from circuitgraph.graph.claims import (
     ChainClaim,
     Claim,

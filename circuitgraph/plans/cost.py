@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuitgraph.graph.claims import Counterfactual
-from circuitgraph.plan.types import Experiment, Plan
+from circuitgraph.plans.types import Experiment, Plan
 
 
 @dataclass(frozen=True, slots=True)

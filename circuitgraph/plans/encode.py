@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from circuitgraph.graph.claims import source_content
-from circuitgraph.plan.types import Experiment, Isolate, Plan, Recorded, Swap, Value, Write
+from circuitgraph.plans.types import Experiment, Isolate, Plan, Recorded, Swap, Value, Write
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from circuitgraph import catalog
 from circuitgraph.catalog.metric_params import KLParams, KLReference, MetricParams
-from circuitgraph.check.places import which
+from circuitgraph.checks.places import which
 from circuitgraph.errors import InputError
 from circuitgraph.graph.claims import CircuitGraph, Counterfactual, Mean, Resample
 from circuitgraph.graph.findings import Findings

@@ -15,7 +15,7 @@ from circuitgraph.graph.claims import (
     claim_label,
 )
 from circuitgraph.nodes import Address
-from circuitgraph.plan.types import (
+from circuitgraph.plans.types import (
     Experiment,
     Free,
     Isolate,

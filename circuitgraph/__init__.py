@@ -1,0 +1,43 @@
+"""Write down the circuit you believe in; circuitgraph measures every edge of it and draws what it found."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuitgraph.api import check, explain, load, load_run, plan, render, run
+    from circuitgraph.errors import CircuitGraphError, SpecError
+    from circuitgraph.graph.claims import CircuitGraph
+    from circuitgraph.plans.types import Plan
+    from circuitgraph.results.records import RunResult
+    from circuitgraph.spec.model import CircuitSpec
+
+__version__ = _version("circuitgraph")
+
+_HOME = {
+    **dict.fromkeys(("check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
+    "CircuitGraph": "circuitgraph.graph.claims",
+    "CircuitSpec": "circuitgraph.spec.model",
+    "Plan": "circuitgraph.plans.types",
+    "RunResult": "circuitgraph.results.records",
+}
+
+__all__ = [
+    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
+    "check", "explain", "load", "load_run", "plan", "render", "run",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: `import circuitgraph` alone loads neither pydantic nor torch.
+    if name not in _HOME:
+        raise AttributeError(f"module 'circuitgraph' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

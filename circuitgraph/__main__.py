@@ -1,0 +1,5 @@
+"""`python -m circuitgraph` is the same as `circuitgraph`."""
+
+from circuitgraph.cli import main
+
+main()
