@@ -1,0 +1,50 @@
+# make demo   measure and draw the circuit of the bundled model
+# make test   everything that has to hold before a change lands
+#
+# Both make .venv if there is none and install from the pins in constraints.txt. To install PyTorch from
+# another index (a CUDA or a CPU build), name it: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO := ioi-mini
+
+.PHONY: demo test lint docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/circuitgraph run specs/$(DEMO).yaml --out runs/$(DEMO) --force
+	$(BIN)/circuitgraph render runs/$(DEMO) -o runs/$(DEMO).png
+	@echo "the picture: runs/$(DEMO).png (and runs/$(DEMO)/circuit.svg)"
+
+test: lint
+	$(BIN)/python -m pytest --cov --cov-fail-under=90 --durations=20
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/make_reference.py
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("circuitgraph needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: $(BIN)/python constraints.txt
+	$(if $(TORCH_INDEX),$(PIP) install -c constraints.txt --index-url $(TORCH_INDEX) torch)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) runs dist .pytest_cache .ruff_cache .hypothesis .coverage
