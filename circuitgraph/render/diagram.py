@@ -26,6 +26,9 @@ class Spot:
     node: Node
     position: Position | None
 
+    def __str__(self) -> str:
+        return str(self.node) if self.position is None else f"{self.node}@{self.position}"
+
 
 @dataclass(frozen=True, slots=True)
 class Arc:

@@ -14,7 +14,7 @@ from circuitgraph.nodes import ALL_PORTS, Port
 from circuitgraph.render.diagram import Arc, Block, Diagram, Spot
 from circuitgraph.render.scene import Rect
 from circuitgraph.render.spacing import settle
-from circuitgraph.render.text import width, wrap
+from circuitgraph.render.text import one_line, width, wrap
 
 BOX_TEXT = 11.0
 PORT_TEXT = 8.5
@@ -25,6 +25,8 @@ PORT_HEIGHT = 11.0
 EFFECT_HEIGHT = 11.0
 """Height of a line that tells the effect of patching the node itself."""
 SPACE_IN_CLUSTER = 8.0
+SPACE_BETWEEN_LINES = 20.0
+"""Between the boxes of a cluster of several lines: arrows to and from the other lines pass there."""
 SPACE_IN_ROW = 30.0
 SPACE_OF_COLUMN = 20.0
 LANE = 22.0
@@ -57,6 +59,7 @@ class Places:
     blocks: Mapping[Block, Rect]
     shapes: Mapping[Block, BlockShape]
     boxes: Mapping[Spot, Rect]
+    labels: Mapping[Spot, str]
     badges: Mapping[tuple[Spot, Ports], Rect]
     rows: tuple[tuple[float, float], ...]
     columns: tuple[Rect, ...]
@@ -64,7 +67,8 @@ class Places:
 
 def place(diagram: Diagram) -> Places:
     """Place a diagram's boxes: columns as wide as their fullest row, each block near what it is connected to."""
-    sizes = box_sizes(diagram)
+    labels = {spot: str(spot.node) for row in diagram.rows for block in row for spot in block.spots}
+    sizes = box_sizes(diagram, labels)
     shapes = {block: block_shape(block, diagram.arcs, sizes) for row in diagram.rows for block in row}
     columns = _columns(diagram, shapes)
     lefts = _spread(diagram, shapes, columns)
@@ -82,7 +86,7 @@ def place(diagram: Diagram) -> Places:
     badges = {(spot, ports): rect for spot, box in boxes.items() for ports, rect in badges_in(spot, box, diagram.arcs)}
     right = columns[-1].right if columns else 0.0
     spans = tuple(Rect(column.x, 0, column.width, height) for column in columns)
-    return Places(right, height, blocks, shapes, boxes, badges, rows, spans)
+    return Places(right, height, blocks, shapes, boxes, labels, badges, rows, spans)
 
 
 def port_name(ports: Ports) -> str:
@@ -100,18 +104,18 @@ def _badge_width(ports: Ports) -> float:
     return width(port_name(ports), PORT_TEXT) + 8
 
 
-def box_sizes(diagram: Diagram) -> dict[Spot, tuple[float, float]]:
+def box_sizes(diagram: Diagram, labels: Mapping[Spot, str]) -> dict[Spot, tuple[float, float]]:
     """Width and height of every box."""
-    return {spot: _box_size(spot, diagram) for row in diagram.rows for block in row for spot in block.spots}
+    return {spot: _box_size(spot, label, diagram) for spot, label in labels.items()}
 
 
-def _box_size(spot: Spot, diagram: Diagram) -> tuple[float, float]:
+def _box_size(spot: Spot, label: str, diagram: Diagram) -> tuple[float, float]:
     ports = ports_of(spot, diagram.arcs)
     out = sum(arc.tail == spot for arc in diagram.arcs)
     into = sum(arc.head == spot for arc in diagram.arcs)
     fan = 12 + max(2.6 * out, 0 if ports else 5 * into)
     badges = sum(map(_badge_width, ports)) + 3 * len(ports) + 5
-    wide = max(46.0, width(str(spot.node), BOX_TEXT) + 14, badges, min(fan, 150.0))
+    wide = max(46.0, width(label, BOX_TEXT, bold=True) + 12, badges, min(fan, 150.0))
     tall = 22.0 + (PORT_HEIGHT + 1 if ports else 0) + (EFFECT_HEIGHT if spot in diagram.experiments else 0)
     return wide, tall
 
@@ -136,18 +140,19 @@ def block_shape(block: Block, arcs: Sequence[Arc], sizes: Mapping[Spot, tuple[fl
     lines = _lines(block, arcs)
     wide, tall = (max(size[i] for size in map(sizes.__getitem__, block.spots)) for i in (0, 1))
     count = max(map(len, lines))
-    inner = count * wide + (count - 1) * SPACE_IN_CLUSTER
-    name = block.group.label or block.group.name
+    space = SPACE_IN_CLUSTER if len(lines) == 1 else SPACE_BETWEEN_LINES
+    inner = count * wide + (count - 1) * space
+    name = one_line(block.group.label or "") or block.group.name
     header = wrap(name, HEADER_TEXT, max(inner, 130.0), lines=2, bold=True)
-    inner = max(inner, *(width(line, HEADER_TEXT, bold=True) for line in header))
+    inner = max([inner, *(width(line, HEADER_TEXT, bold=True) for line in header)])
     header_height = HEADER_LINE * len(header) + 6
     total = header_height + 4 + len(lines) * tall + (len(lines) - 1) * LANE + PADDING
     boxes: dict[Spot, Rect] = {}
     for i, line in enumerate(lines):
         y = total - PADDING - tall - i * (tall + LANE)
-        x = PADDING + (inner - len(line) * wide - (len(line) - 1) * SPACE_IN_CLUSTER) / 2
+        x = PADDING + (inner - len(line) * wide - (len(line) - 1) * space) / 2
         for j, spot in enumerate(line):
-            boxes[spot] = Rect(x + j * (wide + SPACE_IN_CLUSTER), y, wide, tall)
+            boxes[spot] = Rect(x + j * (wide + space), y, wide, tall)
     return BlockShape(inner + 2 * PADDING, total, header, header_height, tuple(lines), boxes)
 
 

@@ -49,11 +49,6 @@ LAYER_TEXT = 9.5
 EFFECT_TEXT = 9.5
 
 
-def key(spot: Spot) -> str:
-    """The name of a box: `a9.h6@END`, or the node alone where it means all positions."""
-    return str(spot.node) if spot.position is None else f"{spot.node}@{spot.position}"
-
-
 def arrows(drawn: Diagram, curves: Sequence[Curve], found: Finding) -> tuple[Arrow, ...]:
     """One for each arc, weakest first, so that the strongest lie on top."""
     crowded = len(drawn.arcs) > CROWD
@@ -74,8 +69,8 @@ def _arrow(arc: Arc, curve: Curve, found: Finding, crowded: bool) -> Arrow:
         id=arc.id,
         sender=str(arc.sender),
         receiver=str(arc.receiver),
-        tail=key(arc.tail),
-        head=key(arc.head),
+        tail=str(arc.tail),
+        head=str(arc.head),
         port="" if arc.ports is None else port_name(arc.ports),
         curve=_cut(curve, stroke.tip_length),
         tip=arrowhead(curve[-2], curve[-1], stroke),
@@ -116,11 +111,13 @@ def boxes(drawn: Diagram, placed: Places, found: Finding) -> tuple[Box, ...]:
         badges[spot].append(Panel(at, BADGE, None, 3.0, (label,)))
     return tuple(
         Box(
-            key=key(spot),
+            key=str(spot),
             node=str(spot.node),
             position=None if spot.position is None else str(spot.position),
             group=group.name if (group := groups[spot]) else None,
-            panel=_face(spot, rect, bool(badges[spot]), drawn.experiments.get(spot, ()), found),
+            panel=_face(
+                placed.labels[spot], str(spot), rect, bool(badges[spot]), drawn.experiments.get(spot, ()), found
+            ),
             ports=tuple(badges[spot]),
             ids=drawn.experiments.get(spot, ()),
         )
@@ -128,16 +125,16 @@ def boxes(drawn: Diagram, placed: Places, found: Finding) -> tuple[Box, ...]:
     )
 
 
-def _face(spot: Spot, rect: Rect, has_ports: bool, ids: Sequence[str], found: Finding) -> Panel:
+def _face(label: str, name: str, rect: Rect, has_ports: bool, ids: Sequence[str], found: Finding) -> Panel:
     """The box itself; where the node is patched, coloured by its largest effect."""
     measured = sorted((found.rows[i] for i in ids if i in found.rows), key=lambda row: -abs(row.effect))
     middle = rect.y + (rect.height - (PORT_HEIGHT if has_ports else 0) - (EFFECT_HEIGHT if ids else 0)) / 2
-    texts = [Text(rect.center, middle + 4, str(spot.node), BOX_TEXT, INK, bold=True, anchor="middle")]
+    texts = [Text(rect.center, middle + 4, label, BOX_TEXT, INK, bold=True, anchor="middle")]
     if ids:
         note = signed(measured[0].effect, found.digits) if measured else "patched"
         texts.append(Text(rect.center, middle + 15.5, note, EFFECT_TEXT, INK, anchor="middle"))
     fill, border = _colors(measured, found) if measured else (PAPER, Stroke(BOX_LINE, 1.8 if ids else 1.0))
-    lines = [key(spot), *(f"{row.label}: {row.metric} {interval(row)}, n = {row.n}" for row in measured)]
+    lines = [name, *(f"{row.label}: {row.metric} {interval(row)}, n = {row.n}" for row in measured)]
     return Panel(rect, fill, border, 5.0, tuple(texts), "\n".join(lines))
 
 

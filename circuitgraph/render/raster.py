@@ -1,28 +1,20 @@
 """Scene -> PNG or PDF bytes, at the scene's own positions, in the font that ships with the package.
 
 Graphviz only paints: the whole picture is handed to it as one background drawing (`_background`, in the
-xdot language) of an empty graph that `nop2` leaves as it is. It runs in a process of its own,
-because the font must be known to it before it starts.
+xdot language) of an empty graph that `nop2` leaves as it is.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from math import hypot
-from pathlib import Path
 from typing import Literal
-from xml.sax.saxutils import escape
 
-from circuitgraph.errors import ResourceError
 from circuitgraph.render.notes import points
+from circuitgraph.render.process import graphviz
 from circuitgraph.render.scene import Arrow, Panel, Point, Rect, Sample, Scene, Stroke, Text
-from circuitgraph.render.text import FONT, FONT_DIRECTORY, one_line
+from circuitgraph.render.text import FONT, one_line
 
 DOTS_PER_INCH = 144
 FINE = 8
@@ -32,13 +24,6 @@ LARGEST_SIDE = 16000
 CORNER = 0.5523
 """How far the control points of a quarter circle lie from its ends."""
 
-PAINTER = """
-import json, sys, pygraphviz
-graph = pygraphviz.AGraph(directed=True)
-graph.graph_attr.update(json.load(sys.stdin.buffer))
-graph.draw(sys.argv[1], format=sys.argv[2], prog="nop2")
-"""
-
 
 def raster(scene: Scene, kind: Literal["png", "pdf"]) -> bytes:
     """The picture as a PNG (144 dpi) or PDF file.
@@ -46,35 +31,8 @@ def raster(scene: Scene, kind: Literal["png", "pdf"]) -> bytes:
     Raises:
         ResourceError: the painter failed; the message carries what it said.
     """
-    with tempfile.TemporaryDirectory(prefix="circuitgraph-") as folder:
-        config, target = Path(folder, "fonts.conf"), Path(folder, f"scene.{kind}")
-        config.write_text(_font_config(folder), encoding="utf-8")
-        done = subprocess.run(  # noqa: S603  # our own interpreter, fixed text
-            [sys.executable, "-c", PAINTER, str(target), kind],
-            input=json.dumps(_attributes(scene)).encode("ascii"),
-            capture_output=True,
-            env={**os.environ, "FONTCONFIG_FILE": str(config)},
-            check=False,
-        )
-        if done.returncode or not target.exists():
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise ResourceError(f"Graphviz could not paint the {kind}: {said[-1] if said else 'no message'}")
-        return target.read_bytes()
-
-
-def _font_config(folder: str) -> str:
-    """Our font first; the machine's own fonts, where it has any, for characters that ours lacks."""
-    return (
-        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
-        f"<dir>{escape(str(FONT_DIRECTORY))}</dir><dir>/usr/share/fonts</dir><dir>/usr/local/share/fonts</dir>"
-        '<include ignore_missing="yes">/etc/fonts/fonts.conf</include>'
-        f"<cachedir>{escape(folder)}</cachedir></fontconfig>"
-    )
-
-
-def _attributes(scene: Scene) -> dict[str, str]:
     dpi = min(DOTS_PER_INCH, LARGEST_SIDE * 72 / max(scene.width, scene.height))
-    return {
+    attributes = {
         "bb": f"0,0,{FINE * scene.width:g},{FINE * scene.height:g}",
         "dpi": f"{dpi / FINE:g}",
         "pad": "0",
@@ -82,6 +40,7 @@ def _attributes(scene: Scene) -> dict[str, str]:
         "bgcolor": "white",
         "_background": " ".join(_Painter(scene).paint()),
     }
+    return graphviz("nop2", kind, dot="digraph {}", attributes=attributes)
 
 
 class _Painter:

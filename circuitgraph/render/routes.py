@@ -207,50 +207,47 @@ def _curve(
 
 
 def _out(spot: Spot, block: Block, start: Point, layout: Places) -> list[Point]:
-    """From a box to the top of its block; from a lower line through a gap of the lines above it."""
-    rect, lines = layout.blocks[block], layout.shapes[block].lines
-    line = next(i for i, spots in enumerate(lines) if spot in spots)
+    """From a box to the top of its block; from a lower line through gaps of the lines above it."""
+    lines = layout.shapes[block].lines
     if not block.group:
         return [start]
+    line = _line_of(spot, lines)
     if line == len(lines) - 1:
-        return [(start[0], rect.y)]
+        return [(start[0], layout.blocks[block].y)]
     way = [start]
     for above in lines[line + 1 :]:
-        boxes = [layout.boxes[other] for other in above]
-        x = _beside(boxes, way[-1][0])
-        way += [(x, boxes[0].bottom), (x, boxes[0].y)]
-    return [*way, (way[-1][0], rect.y)]
+        way += _past(above, way[-1][0], spot, block, layout)
+    return [*way, (way[-1][0], layout.blocks[block].y)]
 
 
 def _in(spot: Spot, block: Block, end: Point, layout: Places) -> list[Point]:
     """From the bottom of a block to a box; to an upper line through gaps of the lines below it."""
     lines = layout.shapes[block].lines
-    line = next(i for i, spots in enumerate(lines) if spot in spots)
     way = [end]
-    for below in reversed(lines[:line]):
-        boxes = [layout.boxes[other] for other in below]
-        x = _beside(boxes, way[0][0])
-        way = [(x, boxes[0].bottom), (x, boxes[0].y), *way]
+    for below in reversed(lines[: _line_of(spot, lines)]):
+        way = [*_past(below, way[0][0], spot, block, layout), *way]
     return way
 
 
 def _inside(tail: Spot, head: Spot, block: Block, layout: Places) -> list[Point]:
     """Between two boxes of one cluster: through gaps of the lines between theirs."""
     lines = layout.shapes[block].lines
-    first, last = (next(i for i, spots in enumerate(lines) if spot in spots) for spot in (tail, head))
     way: list[Point] = []
-    x = layout.boxes[tail].center
-    for line in lines[first + 1 : last]:
-        boxes = [layout.boxes[other] for other in line]
-        x = _beside(boxes, x)
-        way += [(x, boxes[0].bottom), (x, boxes[0].y)]
+    for between in lines[_line_of(tail, lines) + 1 : _line_of(head, lines)]:
+        way += _past(between, way[-1][0] if way else layout.boxes[tail].center, tail, block, layout)
     return way
 
 
-def _beside(boxes: Sequence[Rect], x: float) -> float:
-    """The x of the gap nearest to `x` next to or between boxes."""
-    gaps = [boxes[0].x - 4, *((a.right + b.x) / 2 for a, b in pairwise(boxes)), boxes[-1].right + 4]
-    return min(gaps, key=lambda gap: abs(gap - x))
+def _line_of(spot: Spot, lines: Sequence[Sequence[Spot]]) -> int:
+    return next(i for i, spots in enumerate(lines) if spot in spots)
+
+
+def _past(line: Sequence[Spot], x: float, spot: Spot, block: Block, layout: Places) -> list[Point]:
+    """Upwards past a line of boxes, in the gap nearest to `x`; each box of the cluster has its own lane there."""
+    boxes = [layout.boxes[other] for other in line]
+    gaps = [boxes[0].x - 10, *((a.right + b.x) / 2 for a, b in pairwise(boxes)), boxes[-1].right + 10]
+    at = min(gaps, key=lambda gap: abs(gap - x)) + (block.spots.index(spot) % 5 - 2) * 3.0
+    return [(at, boxes[0].bottom), (at, boxes[0].y)]
 
 
 def _join(way: Sequence[Point]) -> Curve:

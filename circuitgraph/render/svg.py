@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape, quoteattr
 
 from circuitgraph.render.scene import Arrow, Box, Panel, Point, Sample, Scene, Stroke, Text
-from circuitgraph.render.text import FONT, one_line
+from circuitgraph.render.text import FONT, each_line, one_line
 
 FAMILIES = f"'{FONT}', 'Liberation Sans', Arimo, Arial, Helvetica, sans-serif"
 
@@ -37,7 +37,7 @@ def svg(scene: Scene) -> str:
 
 def clean(text: str) -> str:
     """Text that XML can hold, escaped; line breaks stay."""
-    return escape("\n".join(one_line(line) for line in text.splitlines()))
+    return escape(each_line(text))
 
 
 def number(value: float) -> str:

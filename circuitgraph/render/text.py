@@ -67,6 +67,11 @@ def one_line(text: str) -> str:
     return " ".join(word for word in "".join(kept).split(" ") if word)
 
 
+def each_line(text: str) -> str:
+    """Text with its line breaks, each line as `one_line` makes it."""
+    return "\n".join(one_line(line) for line in text.splitlines())
+
+
 def fit(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     """The text, cut with an ellipsis where it is wider than `limit`."""
     text = one_line(text)
