@@ -20,7 +20,7 @@ from circuitgraph.spec.model import PluginSpec
 LOGIT_DIFF = PluginSpec(name="logit_diff")
 
 
-def edge(senders: str | Sequence[str], receivers: str | Sequence[str], **how: object) -> EdgeClaim:
+def edge(senders: str | Sequence[str], receivers: str | Sequence[str], /, **how: object) -> EdgeClaim:
     """An edge claim from address texts."""
     texts = [[text] if isinstance(text, str) else text for text in (senders, receivers)]
     first, second = (tuple(parse(text) for text in group) for group in texts)

@@ -85,7 +85,7 @@ class PlainModel:
                 rows = projection.weight.data.unflatten(0, (self.kv_heads, self.width))
                 projection.weight = nn.Parameter(rows.repeat_interleave(group, dim=0).flatten(0, 1))
             attention.num_key_value_groups = 1
-        expanded.kv_heads = self.heads
+        expanded.kv_heads = expanded.model.config.num_key_value_heads = self.heads
         return expanded
 
     def z(self, layer: int) -> Place:

@@ -11,8 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from circuitgraph.models.loading import load_model
+from circuitgraph.models.locate import Location
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.spec.model import BaseRun, PathKind
+from circuitgraph.spec.model import BaseRun, PathKind, ReceiverMode
 from tests.measuring import edge, measure_all, node
 from tests.plain_hooks import PlainModel
 from tests.tiny import random_prompts
@@ -155,3 +157,16 @@ def test_every_node_equals_plain_hooks(tiny_model, plain, family, base):
 def test_a_model_with_copied_keys_and_values_is_the_same_function(plain, family):
     ids, _ = tokens(CLEAN)
     assert torch.equal(plain(family).run(ids)[0], plain(family, own=True).run(ids)[0])
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_joined_views_of_shared_keys_equal_those_of_a_model_with_copies(tiny_model, plain, family, tmp_path):
+    plain(family, own=True).model.save_pretrained(tmp_path)
+    copies = load_model(Location("directory", family, tmp_path), dtype="float64", device="cpu")
+    assert not copies.shape.grouped
+    across = ["a1.h0<k>", "a1.h1<v>@B", "a2.h1", "a2.h2<q,v>"]
+    claims = [edge(["a0.h1", "m0"], across, receivers=mode) for mode in ReceiverMode]
+    claims += [edge("input", "a1.h3<k>", base=CORRUPTED), node("a1.h2<k>"), node(["a0.h1", "a1.h2<v>@B", "a2.h0<k,v>"])]
+    for shared, copied in zip(*(measure_all(m, claims, PROMPTS) for m in (tiny_model(family), copies)), strict=True):
+        assert np.abs(shared.metric_patched - copied.metric_patched).max() < 1e-9
+        assert np.abs(shared.effect).max() > 1e-4

@@ -173,6 +173,7 @@ class LiteralExecutor:
         held: list[Edit] = []
         for layer, head in sorted(views):
             writes = self._stage_writes(experiment, edits, swaps, held, only=(layer, head))
+            writes = {site: write for site, write in writes.items() if 0 <= site.layer <= layer}
             run = self.model.run(ids, reads=[Site(SiteKind.Z, layer)], writes=writes, stop_after=layer)
             held.append(Edit(Spot(Site(SiteKind.Z, layer), head), run.reads[Site(SiteKind.Z, layer)], None))
         return self.model.run(ids, writes=self._stage_writes(experiment, edits, swaps, held, only=None)).logits
