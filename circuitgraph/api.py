@@ -121,7 +121,7 @@ def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layer
         SpecError, InputError: the spec is wrong, or there is no such format or layout.
         FileError: a file cannot be read or written.
     """
-    from circuitgraph.render import render as draw
+    from circuitgraph.drawing import render as draw
     from circuitgraph.results.records import RunResult
 
     if isinstance(what, str | Path) and Path(what).is_dir():

@@ -19,7 +19,7 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.render import scene, svg
+from circuitgraph.drawing import scene, svg
 from circuitgraph.results import Measured, RunDirectory, RunResult, check_finite, provenance, summarise
 from circuitgraph.results.records import Row
 from circuitgraph.spec import CircuitSpec

@@ -18,7 +18,7 @@ from circuitgraph.graph.claims import (
 )
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
-from circuitgraph.render.scene import Rect
+from circuitgraph.drawing.scene import Rect
 from circuitgraph.results.records import Row
 
 

@@ -14,13 +14,13 @@ from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
-from circuitgraph.render import Scene, scene
-from circuitgraph.render.diagram import diagram
-from circuitgraph.render.notes import points
-from circuitgraph.render.scene import Dash, Rect
-from circuitgraph.render.spacing import settle
-from circuitgraph.render.style import NEGATIVE, POSITIVE, UNDECIDED, number
-from circuitgraph.render.text import fit, width, wrap
+from circuitgraph.drawing import Scene, scene
+from circuitgraph.drawing.diagram import diagram
+from circuitgraph.drawing.notes import points
+from circuitgraph.drawing.scene import Dash, Rect
+from circuitgraph.drawing.spacing import settle
+from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, number
+from circuitgraph.drawing.text import fit, width, wrap
 from tests.render_graphs import GRAPHS, edge, graph, group, inside, mixed, row, rows, tangle
 
 

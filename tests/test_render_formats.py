@@ -21,9 +21,9 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.nodes import parse
-from circuitgraph.render import FORMATS, Layout, dot, render, scene, svg
-from circuitgraph.render.notes import points
-from circuitgraph.render.text import FONT_DIRECTORY
+from circuitgraph.drawing import FORMATS, Layout, dot, render, scene, svg
+from circuitgraph.drawing.notes import points
+from circuitgraph.drawing.text import FONT_DIRECTORY
 from tests.render_graphs import GRAPHS, NASTY, edge, graph, inside, mini, mixed, nasty, row, rows, tangle
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -53,7 +53,7 @@ def test_svg_is_as_it_was(name: str, kind: str, snapshot: SnapshotAssertion) -> 
 def test_svg_is_the_same_in_every_process() -> None:
     code = (
         "from tests.render_graphs import ioi, rows\n"
-        "from circuitgraph.render import scene, svg\n"
+        "from circuitgraph.drawing import scene, svg\n"
         "print(svg(scene(ioi(), rows(ioi()))))"
     )
     texts = {
@@ -265,10 +265,10 @@ def test_an_existing_file_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_importing_and_drawing_an_svg_load_nothing_heavy() -> None:
     code = (
-        "import sys, circuitgraph.render\n"
+        "import sys, circuitgraph.drawing\n"
         "from circuitgraph.graph.claims import *; from circuitgraph.graph.shape import ModelShape\n"
         "g = CircuitGraph('x', ModelShape(2, 2, 2), (), ())\n"
-        "circuitgraph.render.svg(circuitgraph.render.scene(g))\n"
+        "circuitgraph.drawing.svg(circuitgraph.drawing.scene(g))\n"
         "print([m for m in ('torch', 'pygraphviz', 'graphviz', 'networkx', 'numpy', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -102,6 +102,6 @@ class RunResult:
 
     def render(self, path: str) -> None:
         """Draw the graph with the measured effects; the file ending picks the format."""
-        from circuitgraph.render import render
+        from circuitgraph.drawing import render
 
         render(self.graph, path, rows=self.primary)

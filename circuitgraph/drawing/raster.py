@@ -11,10 +11,10 @@ from itertools import pairwise
 from math import hypot
 from typing import Literal
 
-from circuitgraph.render.notes import points
-from circuitgraph.render.process import graphviz
-from circuitgraph.render.scene import Arrow, Panel, Point, Rect, Sample, Scene, Stroke, Text
-from circuitgraph.render.text import FONT, one_line
+from circuitgraph.drawing.notes import points
+from circuitgraph.drawing.process import graphviz
+from circuitgraph.drawing.scene import Arrow, Panel, Point, Rect, Sample, Scene, Stroke, Text
+from circuitgraph.drawing.text import FONT, one_line
 
 DOTS_PER_INCH = 144
 FINE = 8

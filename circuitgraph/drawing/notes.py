@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from circuitgraph.render.routes import Curve
-from circuitgraph.render.scene import Arrow, Panel, Point, Rect, Text
-from circuitgraph.render.style import PAPER, Finding, Verdict, signed, verdict
-from circuitgraph.render.text import width
+from circuitgraph.drawing.routes import Curve
+from circuitgraph.drawing.scene import Arrow, Panel, Point, Rect, Text
+from circuitgraph.drawing.style import PAPER, Finding, Verdict, signed, verdict
+from circuitgraph.drawing.text import width
 
 MOST = 12
 SIZE = 9.5

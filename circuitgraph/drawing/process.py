@@ -12,7 +12,7 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from circuitgraph.errors import ResourceError
-from circuitgraph.render.text import FONT_DIRECTORY
+from circuitgraph.drawing.text import FONT_DIRECTORY
 
 SCRIPT = """
 import json, sys

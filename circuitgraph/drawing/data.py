@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
-from circuitgraph.render.scene import Rect, Scene
-from circuitgraph.render.style import Finding
-from circuitgraph.render.text import one_line
+from circuitgraph.drawing.scene import Rect, Scene
+from circuitgraph.drawing.style import Finding
+from circuitgraph.drawing.text import one_line
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from circuitgraph.render.diagram import Arc, Block, Diagram, Spot
-from circuitgraph.render.layout import Places
-from circuitgraph.render.scene import Point, Rect
-from circuitgraph.render.spacing import settle
+from circuitgraph.drawing.diagram import Arc, Block, Diagram, Spot
+from circuitgraph.drawing.layout import Places
+from circuitgraph.drawing.scene import Point, Rect
+from circuitgraph.drawing.spacing import settle
 
 MARGIN = 26.0
 """How far arrows may pass outside the outermost blocks."""

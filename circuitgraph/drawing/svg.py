@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
-from circuitgraph.render.scene import Arrow, Box, Panel, Point, Sample, Scene, Stroke, Text
-from circuitgraph.render.text import FONT, each_line, one_line
+from circuitgraph.drawing.scene import Arrow, Box, Panel, Point, Sample, Scene, Stroke, Text
+from circuitgraph.drawing.text import FONT, each_line, one_line
 
 FAMILIES = f"'{FONT}', 'Liberation Sans', Arimo, Arial, Helvetica, sans-serif"
 

@@ -9,15 +9,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from circuitgraph.graph.claims import CircuitGraph
-from circuitgraph.render.diagram import diagram
-from circuitgraph.render.layout import Places, place
-from circuitgraph.render.legend import legend
-from circuitgraph.render.marks import arrows, boxes, clusters, columns, headers, layer_names
-from circuitgraph.render.notes import notes
-from circuitgraph.render.routes import routes
-from circuitgraph.render.scene import Rect, Scene, Text
-from circuitgraph.render.style import INK, SOFT_INK, Finding, finding
-from circuitgraph.render.text import fit, width, wrap
+from circuitgraph.drawing.diagram import diagram
+from circuitgraph.drawing.layout import Places, place
+from circuitgraph.drawing.legend import legend
+from circuitgraph.drawing.marks import arrows, boxes, clusters, columns, headers, layer_names
+from circuitgraph.drawing.notes import notes
+from circuitgraph.drawing.routes import routes
+from circuitgraph.drawing.scene import Rect, Scene, Text
+from circuitgraph.drawing.style import INK, SOFT_INK, Finding, finding
+from circuitgraph.drawing.text import fit, width, wrap
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
@@ -58,7 +58,7 @@ def scene(
             placed = place(drawn)
             curves = routes(drawn, placed)
         case Layout.DOT:
-            from circuitgraph.render.dot import dot_layout
+            from circuitgraph.drawing.dot import dot_layout
 
             placed, curves = dot_layout(drawn)
     xs = [x for curve in curves for x, _ in curve]

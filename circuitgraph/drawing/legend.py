@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
-from circuitgraph.render.marks import arrowhead
-from circuitgraph.render.scene import Dash, Rect, Sample, Stroke, Text
-from circuitgraph.render.style import (
+from circuitgraph.drawing.marks import arrowhead
+from circuitgraph.drawing.scene import Dash, Rect, Sample, Stroke, Text
+from circuitgraph.drawing.style import (
     INK,
     NEGATIVE,
     NEUTRAL,
@@ -21,7 +21,7 @@ from circuitgraph.render.style import (
     number,
     verdict,
 )
-from circuitgraph.render.text import one_line, width, wrap
+from circuitgraph.drawing.text import one_line, width, wrap
 from circuitgraph.spec.model import BaseRun, PathKind
 
 SIZE = 10.5

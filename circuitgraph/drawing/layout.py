@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from circuitgraph.nodes import ALL_PORTS, Port
-from circuitgraph.render.diagram import Arc, Block, Diagram, Spot
-from circuitgraph.render.scene import Rect
-from circuitgraph.render.spacing import settle
-from circuitgraph.render.text import one_line, width, wrap
+from circuitgraph.drawing.diagram import Arc, Block, Diagram, Spot
+from circuitgraph.drawing.scene import Rect
+from circuitgraph.drawing.spacing import settle
+from circuitgraph.drawing.text import one_line, width, wrap
 
 BOX_TEXT = 11.0
 PORT_TEXT = 8.5

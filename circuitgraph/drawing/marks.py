@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from circuitgraph.graph.claims import claim_label
 from circuitgraph.nodes import Residual, layer_of
-from circuitgraph.render.diagram import Arc, Diagram, Spot
-from circuitgraph.render.layout import (
+from circuitgraph.drawing.diagram import Arc, Diagram, Spot
+from circuitgraph.drawing.layout import (
     BOX_TEXT,
     EFFECT_HEIGHT,
     HEADER_LINE,
@@ -20,9 +20,9 @@ from circuitgraph.render.layout import (
     Places,
     port_name,
 )
-from circuitgraph.render.routes import Curve
-from circuitgraph.render.scene import Arrow, Box, Panel, Point, Rect, Stroke, Text
-from circuitgraph.render.style import (
+from circuitgraph.drawing.routes import Curve
+from circuitgraph.drawing.scene import Arrow, Box, Panel, Point, Rect, Stroke, Text
+from circuitgraph.drawing.style import (
     BADGE,
     BAND,
     BOX_LINE,
@@ -37,7 +37,7 @@ from circuitgraph.render.style import (
     signed,
     tint,
 )
-from circuitgraph.render.text import fit
+from circuitgraph.drawing.text import fit
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

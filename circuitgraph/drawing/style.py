@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.graph.claims import CircuitGraph
-from circuitgraph.render.scene import Dash, Stroke
+from circuitgraph.drawing.scene import Dash, Stroke
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from circuitgraph.errors import FileError, InputError, did_you_mean
 from circuitgraph.graph.claims import CircuitGraph
-from circuitgraph.render.compose import Layout, scene
-from circuitgraph.render.data import graphml, node_link
-from circuitgraph.render.dot import dot
-from circuitgraph.render.raster import raster
-from circuitgraph.render.scene import Scene
-from circuitgraph.render.style import finding
-from circuitgraph.render.svg import svg
+from circuitgraph.drawing.compose import Layout, scene
+from circuitgraph.drawing.data import graphml, node_link
+from circuitgraph.drawing.dot import dot
+from circuitgraph.drawing.raster import raster
+from circuitgraph.drawing.scene import Scene
+from circuitgraph.drawing.style import finding
+from circuitgraph.drawing.svg import svg
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
