@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from circuitgraph.errors import CircuitGraphError, InputError, UncheckedError
+from circuitgraph.errors import CircuitGraphError, InputError, ResourceError, UncheckedError
 
 if TYPE_CHECKING:
     from circuitgraph.api import Progress
@@ -30,6 +30,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Write down the circuit you believe in; circuitgraph measures every edge of it and draws what it found.",
 )
+
+_UsageError: Any = typer.BadParameter.__base__
+"""click's UsageError, from click or from the copy of it that newer typers carry."""
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A spec file (YAML).")]
 Set = Annotated[
@@ -127,7 +130,7 @@ def run(
             replace=force,
             progress=progress,
         )
-    for warning in result.warnings:
+    for warning in result.warnings[len(checked.warnings) :]:  # the rest was said before the run
         _note(f"warning: {warning}")
     if as_json:
         _print_json(_run_report(result))
@@ -251,24 +254,39 @@ class _progress:  # noqa: N801 (used as a function)
 def main() -> None:
     """Entry point: run a command and turn errors into messages and exit statuses."""
     try:
-        status = app(standalone_mode=False) or 0
+        status = _invoke(sys.argv[1:])
     except CircuitGraphError as error:
         _note(str(error) if "\n" in str(error) or isinstance(error, InputError) else f"error: {error}")
         status = error.exit_status
-    except typer.Abort:
-        status = 130
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _note("interrupted; --resume goes on with a run")
         status = 130
     except BrokenPipeError:
         # The reader of stdout went away (`| head`): not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         status = 0
-    except Exception as error:
-        import click
-
-        if not isinstance(error, click.ClickException):
-            raise
-        error.show()
-        status = error.exit_code
+    except OSError as error:
+        _note(f"error: {error}")
+        _drop_stdout()
+        status = ResourceError.exit_status
     sys.exit(status)
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run a command. Typer's own entry would give broken pipes and ^C statuses of its own."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("circuitgraph", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except _UsageError as error:
+        error.show()
+        return error.exit_code
+    return 0
+
+
+def _drop_stdout() -> None:
+    """What is left in the buffer goes nowhere, so that the interpreter does not fail on it when it ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
