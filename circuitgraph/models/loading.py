@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from circuitgraph.errors import InputError, ModelError
@@ -38,6 +39,11 @@ _UNSUPPORTED = {
     "num_experts": None,
     "relative_attention_max_distance": None,
     "rotary_adjacent_pairs": False,
+}
+# Fields of which TransformerLens takes any unknown value for one of these.
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "normalization_type": (None, "LN", "LNPre", "RMS", "RMSPre"),
+    "attention_dir": ("causal", "bidirectional"),
 }
 
 
@@ -117,15 +123,16 @@ def _load_hugging_face(
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # They are told in the loading info, and refused below.
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error
         module, info = loaded
-        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if info.get(what):
-                raise ModelError(
-                    f"{directory}: {what.replace('_', ' ')} in the weights: {sorted(map(str, info[what]))[:5]}"
-                )
+        _refuse_keys(directory, "missing weights", info["missing_keys"])
+        _refuse_keys(directory, "unexpected weights", info["unexpected_keys"])
+        _refuse_keys(
+            directory, "weights of another shape than config.json says", [k for k, *_ in info["mismatched_keys"]]
+        )
         module = module.to(device).eval()
         bridge = build_bridge_from_module(module, type(module).__name__, hf_config=module.config, device=device)
     return module, config.get("final_logit_softcapping"), bridge
@@ -139,6 +146,10 @@ def _load_tl_layout(
     for name, fine in _UNSUPPORTED.items():
         if config.get(name, fine) not in (fine, None):
             raise ModelError(f"{directory / 'config.json'}: {name}: {config[name]!r} is not supported")
+    for name, choices in _CHOICES.items():
+        if config.get(name, choices[0]) not in choices:
+            have = ", ".join("null" if choice is None else choice for choice in choices)
+            raise ModelError(f"{directory / 'config.json'}: {name}: {config[name]!r} is none of: {have}")
     with _quiet():
         from transformer_lens.config import TransformerBridgeConfig
         from transformer_lens.model_bridge.sources.native import boot
@@ -152,13 +163,20 @@ def _load_tl_layout(
             states = [load_file(str(file)) for file in weight_files(directory)]
             state = {name: tensor for part in states for name, tensor in part.items()}
             loaded = bridge.load_state_dict(convert_tl_checkpoint(state, bridge.cfg), strict=False)
-        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        except (ValueError, TypeError, RuntimeError, NotImplementedError, SafetensorError) as error:
             raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error
-    for what, keys in (("missing", loaded.missing_keys), ("unexpected", loaded.unexpected_keys)):
-        if keys:
-            raise ModelError(f"{directory}: {what} weights: {', '.join(sorted(keys)[:5])}")
+    _refuse_keys(directory, "missing weights", loaded.missing_keys)
+    _refuse_keys(directory, "unexpected weights", loaded.unexpected_keys)
     cap = config.get("output_logits_soft_cap") or -1.0
     return bridge.original_model, cap if cap > 0 else None, bridge.eval()
+
+
+def _refuse_keys(directory: Path, what: str, keys: Iterable[str]) -> None:
+    # TransformerLens registers a wrapped module under several names that differ in this part.
+    names = sorted({key.replace("_original_component.", "") for key in keys})
+    if names:
+        shown = ", ".join(names[:5]) + (f", … ({len(names)} in all)" if len(names) > 5 else "")
+        raise ModelError(f"{directory}: {what}: {shown}")
 
 
 def _checked(shape: ModelShape, bridge: Any) -> ModelShape:
