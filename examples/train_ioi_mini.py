@@ -263,6 +263,7 @@ On {size:,} prompts each, with pairs of names that never met in training:
 def save(out: Path, model: GPT2LMHeadModel, tokenizer: Tokenizer, card: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
+    (out / "generation_config.json").unlink(missing_ok=True)  # nothing is generated with this model
     tokenizer.save(str(out / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": N_POSITIONS,
