@@ -10,11 +10,14 @@ from circuitgraph.plans.types import (
     Experiment,
     Free,
     Isolate,
+    Mean,
     Plan,
     Recorded,
+    Resample,
     Source,
     Swap,
     Value,
+    Zero,
 )
 from circuitgraph.spec.model import BaseRun
 
@@ -51,7 +54,9 @@ def _kept(experiment: Experiment) -> str:
     sources = experiment.sources
     if any(isinstance(source, Counterfactual) for source in sources):
         return f" and {other_of(experiment.base)} run; keep {_names(_patched(experiment))} of the latter"
-    return "".join(f"; {source} of {_names(_patched(experiment))}" for source in sources)
+    if any(isinstance(source, Mean | Resample) for source in sources):
+        return f" and reference set; keep {_names(_patched(experiment))} of the latter"
+    return ""
 
 
 def _patched(experiment: Experiment) -> list[str]:
@@ -89,8 +94,8 @@ def _propagated(write: Value | Recorded | Swap, other: str) -> str:
         case Recorded(address, _):
             return f"{address} set to what was recorded"
         case Swap(senders, port, source):
-            names = _names(map(str, senders))
-            return f"{port} reading {names} as in {_source(source, other)}, all else as it comes"
+            names = _names(map(str, senders)) + (", each" if len(senders) > 1 else "")
+            return f"{port} reading {names} at {_source(source, other)}, all else as it comes"
 
 
 def _source(source: Source, other: str) -> str:
@@ -99,8 +104,12 @@ def _source(source: Source, other: str) -> str:
             return f"its {other} value"
         case Base():
             return "its own value"
-        case _:
-            return str(source)
+        case Zero():
+            return "zero"
+        case Mean():
+            return "its mean over the reference set"
+        case Resample():
+            return "its value in another reference prompt"
 
 
 def _names(names: Iterable[str]) -> str:
