@@ -18,7 +18,7 @@ from torch import Tensor
 from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.attention import AttentionRule, attend
-from circuitgraph.models.sites import Site, SiteKind, hook_name
+from circuitgraph.models.sites import Site, SiteKind, hook_name, scores_hook_name
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,13 +107,25 @@ class TransformerModel:
         collector = _Collector(self, tuple(dict.fromkeys(reads)), dict(writes or {}))
         logits = self._bridge.run_with_hooks(
             ids,
-            fwd_hooks=collector.hooks(),
+            fwd_hooks=collector.hooks() + ([] if mask is None else self._finite_scores()),
             attention_mask=None if mask is None else mask.long(),
             stop_at_layer=None if stop_after is None else stop_after + 1,
             use_cache=False,
         )
         collector.check()
         return Run(logits if stop_after is None else None, collector.reads)
+
+    def _finite_scores(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Hooks that keep the scores of padding finite where the softmax is less precise than the scores.
+
+        The mask holds the lowest number of the scores' precision, which is −∞ in the softmax's: a query that
+        sees nothing, as padding on the left does, would be NaN and spread.
+        """
+        return [
+            (scores_hook_name(layer), _clamp_to(rule.softmax_dtype))
+            for layer, rule in enumerate(self._rules)
+            if rule.softmax_dtype is not None and torch.finfo(rule.softmax_dtype).min > torch.finfo(self.dtype).min
+        ]
 
     def position_ids(self, mask: Tensor) -> Tensor:
         """The position ids of the real tokens [batch, pos]: counted without padding."""
@@ -180,6 +192,11 @@ class TransformerModel:
         return flat.unflatten(-1, (-1, self._width))
 
 
+def _clamp_to(dtype: torch.dtype) -> Callable[..., Any]:
+    lowest = torch.finfo(dtype).min
+    return lambda tensor, hook: tensor.clamp(min=lowest)  # noqa: ARG005 (TransformerLens passes it by name)
+
+
 class _Collector:
     """The hooks of one run: apply writes, then keep reads, at each site.
 
@@ -213,6 +230,8 @@ class _Collector:
             if has_mid and site.kind is SiteKind.RESID_PRE:
                 self._before[site.layer] = new
             if has_mid and site.kind is SiteKind.ATTN_OUT:
+                if site.layer not in self._before:
+                    raise ModelError(f"the model never computed {Site(SiteKind.RESID_PRE, site.layer)}")
                 stream = self._before[site.layer] + new
                 wanted = self._apply(mid, stream)
                 self._keep(mid, wanted)

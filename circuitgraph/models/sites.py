@@ -72,6 +72,11 @@ def hook_name(site: Site) -> str:
     return _HOOKS[site.kind].format(site.layer)
 
 
+def scores_hook_name(layer: int) -> str:
+    """TransformerLens' name of the masked attention scores of a layer."""
+    return f"blocks.{layer}.attn.hook_attn_scores"
+
+
 def sites_of(shape: ModelShape, kinds: tuple[SiteKind, ...]) -> tuple[Site, ...]:
     """The sites of these kinds that a model of this shape has, in the order it computes them."""
     absent: set[SiteKind] = set()
