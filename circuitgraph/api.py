@@ -10,13 +10,12 @@ cg.render(result, "circuit.svg")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitgraph.catalog import MetricParams, metrics
-from circuitgraph.checks import Checked, check_spec
-from circuitgraph.checks import check as check_file
+from circuitgraph.checks import SpecLike, check
 from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.spec import CircuitSpec
@@ -24,11 +23,9 @@ from circuitgraph.spec import load as load_spec
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import RunResult
+    from circuitgraph.running import Progress
 
 EXECUTORS = ("auto", "literal")
-Progress = Callable[[int, int], None]
-"""(steps done, steps in all), called while a run goes on."""
-SpecLike = CircuitSpec | str | Path
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> CircuitSpec:
@@ -39,19 +36,6 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> CircuitSpec:
         FileError: the file cannot be read.
     """
     return load_spec(path, overrides).in_directory(Path(path).parent)
-
-
-def check(spec: SpecLike, overrides: Sequence[str] = ()) -> Checked:
-    """Everything that can be known before a model runs; torch is not imported.
-
-    Raises:
-        SpecError: everything that is wrong.
-    """
-    if isinstance(spec, CircuitSpec):
-        if overrides:
-            raise InputError("overrides go with a file; use spec.model_copy(update=...) for a spec in memory")
-        return check_spec(spec, spec.directory)
-    return check_file(spec, overrides)
 
 
 def plan(spec: SpecLike, overrides: Sequence[str] = ()) -> Plan:

@@ -18,9 +18,9 @@ import typer
 from circuitgraph.errors import CircuitGraphError, InputError, ResourceError, UncheckedError
 
 if TYPE_CHECKING:
-    from circuitgraph.api import Progress
     from circuitgraph.checks import Checked
     from circuitgraph.results.records import RunResult
+    from circuitgraph.running import Progress
 
 app = typer.Typer(
     add_completion=False,

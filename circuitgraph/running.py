@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from circuitgraph.api import Progress, SpecLike, check
-from circuitgraph.checks import Checked
+from circuitgraph.checks import Checked, SpecLike, check
+from circuitgraph.drawing import scene, svg
 from circuitgraph.errors import InputError
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
 from circuitgraph.execute.literal import NAME, refuse_all
@@ -19,12 +19,14 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.drawing import scene, svg
 from circuitgraph.results import Measured, RunDirectory, RunResult, check_finite, provenance, summarise
 from circuitgraph.results.records import Row
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.stats import cluster_warning
+
+Progress = Callable[[int, int], None]
+"""(steps done, steps in all), called while a run goes on."""
 
 
 class Running:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from circuitgraph.checks import Checked, check, check_spec
+from circuitgraph.checks import Checked, check
 from circuitgraph.checks.places import which
 from circuitgraph.errors import FileError, ModelError, SpecError
 from circuitgraph.spec.model import CircuitSpec
@@ -47,7 +47,7 @@ def spec(**parts: Any) -> dict[str, Any]:
 
 
 def checked(**parts: Any) -> Checked:
-    return check_spec(CircuitSpec.model_validate(spec(**parts)))
+    return check(CircuitSpec.model_validate(spec(**parts)))
 
 
 def messages(**parts: Any) -> list[str]:
@@ -289,7 +289,7 @@ class TestOffline:
         monkeypatch.setattr("circuitgraph.models.locate._cached_snapshot", lambda *_: None)
 
     def test_what_is_not_checked_is_listed(self):
-        result = check_spec(self.gpt2("a5.h5@S2", "a8.h6<v>@S1+1"))
+        result = check(self.gpt2("a5.h5@S2", "a8.h6<v>@S1+1"))
         assert result.prompts is None
         assert result.unchecked == (
             "prompts: token counts, answers and positions were not checked: no tokenizer for gpt2 on this machine",
@@ -307,7 +307,7 @@ class TestOffline:
     )
     def test_what_is_certain_is_checked(self, sender, receiver, message):
         with pytest.raises(SpecError, match=message.replace("+", r"\+")):
-            check_spec(self.gpt2(sender, receiver))
+            check(self.gpt2(sender, receiver))
 
 
 def test_pairs_are_named_from_one():

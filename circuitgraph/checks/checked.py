@@ -45,26 +45,26 @@ class Checked:
     warnings: tuple[str, ...] = ()
 
 
-def check(path: str | Path, overrides: Sequence[str] = ()) -> Checked:
-    """Check a spec file, after `overrides` such as `prompts.generator.n=32`.
+SpecLike = CircuitSpec | str | Path
+"""A spec in memory, or the path of a spec file."""
+
+
+def check(spec: SpecLike, overrides: Sequence[str] = ()) -> Checked:
+    """Check a spec; a file after `overrides` such as `prompts.generator.n=32`.
+
+    Relative paths in a spec in memory are relative to its `directory`.
 
     Raises:
         SpecError: everything that is wrong: text, names, directions, prompts, positions.
+        InputError: overrides were given for a spec in memory.
         FileError: the file cannot be read.
         ModelError: the model's config cannot be read.
     """
-    reading = read_spec(path, overrides)
-    return _Check(Path(path).parent, reading, Path(path)).result()
-
-
-def check_spec(spec: CircuitSpec, base_dir: Path | None = None) -> Checked:
-    """Check a spec made in Python; `base_dir` (default: the working directory) is what its paths are relative to.
-
-    Raises:
-        SpecError: everything that is wrong.
-        ModelError: the model's config cannot be read.
-    """
-    return _Check(base_dir or Path(), Reading(spec, SpecSource(spec.name)), None).result()
+    if isinstance(spec, CircuitSpec):
+        if overrides:
+            raise InputError("overrides go with a file; use spec.model_copy(update=...) for a spec in memory")
+        return _Check(spec.directory, Reading(spec, SpecSource(spec.name)), None).result()
+    return _Check(Path(spec).parent, read_spec(spec, overrides), Path(spec)).result()
 
 
 @dataclass

@@ -99,9 +99,3 @@ class RunResult:
         import pandas
 
         return pandas.DataFrame([asdict(row) for row in self.rows])
-
-    def render(self, path: str) -> None:
-        """Draw the graph with the measured effects; the file ending picks the format."""
-        from circuitgraph.drawing import render
-
-        render(self.graph, path, rows=self.primary)
