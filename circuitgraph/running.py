@@ -36,9 +36,8 @@ class Running:
         found = check(spec, overrides)
         self.plan: Plan = build_plan(found.graph)
         refuse_all(self.plan.experiments)
-        if found.location.path is None:
+        if fetch(found.location) != found.location.path or found.prompts is None:
             # Now that the model's files are here, the rest can be checked, its tokenizer above all.
-            fetch(found.location)
             found = check(spec, overrides)
         if found.prompts is None:
             raise InputError("; ".join(found.unchecked) or "the prompts could not be read")

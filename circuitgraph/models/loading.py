@@ -90,21 +90,22 @@ def _device(name: str) -> torch.device:
 
 
 def fetch(location: Location) -> Path:
-    """The directory of a model's files; a hub model that is not complete on this disk is downloaded.
+    """The directory of a model's files; a hub model whose weights are not on this disk is downloaded.
 
     Raises:
         ModelError: the download failed.
     """
-    if location.kind != "hub":
-        if location.path is None:
-            raise ModelError(f"'{location.name}' has no directory")
+    if location.path is not None and (location.kind != "hub" or any(location.path.glob("*.safetensors"))):
         return location.path
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(location.name, revision=location.revision, allow_patterns=list(_DOWNLOAD)))
     except Exception as error:  # the hub client raises many unrelated types
-        raise ModelError(f"'{location.name}' could not be downloaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"'{location.name}' could not be downloaded ({str(error).splitlines()[0]}); "
+            "where there is no network, name a directory with its files: --set model.name=DIRECTORY"
+        ) from error
 
 
 def _load_hugging_face(
