@@ -29,10 +29,14 @@ def _as_list(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], Field(min_length=1)]
 """The words one slot may hold."""
 
-SlotNames = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+SlotNames = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 """One slot name or a list of them."""
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Texts = Annotated[
+    tuple[str, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=str | Annotated[list[str], Field(min_length=1)]),
+]
 """One text with `{slot}`s or a list of them; `{{` and `}}` stand for braces."""
 
 

@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 
 
 class PathKind(StrEnum):
-    """What carries the sender's change to the receiver (DESIGN: direct path)."""
+    """What carries the sender's change to the receiver (docs/definitions.md)."""
 
     DIRECT = "direct"
     THROUGH_MLPS = "through-mlps"
@@ -48,7 +48,7 @@ class Join(StrEnum):
 
 
 class ReceiverMode(StrEnum):
-    """How joined receivers get their values: recorded and written over, or added to (DESIGN §3)."""
+    """How joined receivers get their values: recorded and written over, or added to (docs/definitions.md)."""
 
     OVERWRITE = "overwrite"
     ADD = "add"
@@ -154,17 +154,29 @@ class ShapeSpec(Section):
     noun: ClassVar[str] = "model.shape"
 
     layers: Count
+    """Number of blocks."""
     heads: Count
+    """Query heads of each block."""
     kv_heads: Count | None = None
+    """Key and value heads of each block; as many as `heads` if not given."""
     d_model: Count | None = None
+    """Width of the residual stream."""
     d_head: Count | None = None
+    """Width of a head."""
     d_mlp: Count | None = None
+    """Neurons of an MLP; needed where neurons are named."""
     vocab: Count | None = None
+    """Number of tokens."""
     context: Count | None = None
+    """Most tokens of a prompt."""
     mlps: Flag = True
+    """Whether blocks have an MLP."""
     parallel: Flag = False
+    """Whether attention and MLP of a block read the same residual stream (GPT-NeoX)."""
     causal: Flag = True
+    """Whether a token sees only those before it."""
     post_norm: Flag = False
+    """Whether outputs are normalised before they are added to the residual stream (Gemma 2)."""
 
 
 class ModelSpec(Section):
@@ -173,10 +185,15 @@ class ModelSpec(Section):
     noun: ClassVar[str] = "model"
 
     name: str
+    """A bundled name, a directory, or a hub id such as `organisation/name`."""
     revision: str | None = None
+    """Branch, tag or commit of a hub model."""
     dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32"
+    """What weights and activations are held in."""
     device: str = "auto"
+    """`auto` (CUDA if there, else CPU), or a name that PyTorch knows, such as `cuda:1`."""
     shape: ShapeSpec | None = None
+    """The model's shape, where its config.json is not at hand."""
 
 
 class PairSpec(Section):
@@ -185,11 +202,17 @@ class PairSpec(Section):
     noun: ClassVar[str] = "a prompt pair"
 
     clean: str | tuple[Integer, ...]
+    """The clean prompt: text, or token ids."""
     corrupted: str | tuple[Integer, ...] | None = None
+    """The corrupted prompt: as many tokens as the clean one. Not needed where no source is the counterfactual."""
     answers: tuple[Token, ...] = ()
+    """Right answers: text that is one token, spaces included, or token ids."""
     wrong_answers: tuple[Token, ...] = ()
+    """Wrong answers, in the same way."""
     positions: dict[str, Integer] = Field(default_factory=dict)
+    """Name → index of a token of the prompt as written (BOS not counted), negative from the end."""
     cluster: Token | None = None
+    """Pairs that share a template or are twins share a cluster; intervals respect it."""
 
 
 class PromptsSpec(Section):
@@ -200,9 +223,13 @@ class PromptsSpec(Section):
     generator: (
         Annotated[GeneratorSpec, BeforeValidator(_as_plugin, json_schema_input_type=str | GeneratorSpec)] | None
     ) = None
+    """A generator by name with its keys."""
     file: str | None = None
+    """A `.jsonl` or `.csv` file, relative to the spec."""
     pairs: tuple[PairSpec, ...] | None = None
+    """The pairs themselves."""
     bos: Literal["auto"] | Flag = "auto"
+    """Whether a BOS token is put before each prompt; `auto` does what the model family does."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> PromptsSpec:
@@ -218,8 +245,11 @@ class ReferenceSpec(Section):
     noun: ClassVar[str] = "reference"
 
     prompts: PromptsSpec
+    """Where the reference prompts come from; as `prompts` of the spec."""
     side: BaseRun = BaseRun.CLEAN
+    """Which prompt of each reference pair is used."""
     align: Align = Align.POSITION
+    """Match by position (prompts of one length), by position name, or pool all positions."""
 
 
 class InterventionSpec(Section):
@@ -228,22 +258,34 @@ class InterventionSpec(Section):
     noun: ClassVar[str] = "intervention"
 
     path: PathKind = PathKind.DIRECT
+    """What carries the change: the residual stream alone, or MLPs on the way too."""
     base: BaseRun = BaseRun.CLEAN
+    """The run that is patched."""
     source: SourceKind = SourceKind.COUNTERFACTUAL
+    """Where the patched-in value comes from."""
     receivers: ReceiverMode = ReceiverMode.OVERWRITE
+    """For joined receivers: write over what was recorded, or add."""
     reference: ReferenceSpec | None = None
+    """The reference set of `mean` and `resample`."""
     draws: Count = 1
+    """How often `resample` is drawn."""
     seed: Integer = 0
+    """Seeds `resample` and the bootstrap."""
 
 
 class Overrides(Section):
     """What one entry may change about the intervention."""
 
     label: str | None = None
+    """What tables and pictures call the entry."""
     path: PathKind | None = None
+    """As in `intervention`."""
     base: BaseRun | None = None
+    """As in `intervention`."""
     source: SourceKind | None = None
+    """As in `intervention`."""
     receivers: ReceiverMode | None = None
+    """As in `intervention`."""
 
 
 class PairOfEnds(Section):
@@ -252,7 +294,9 @@ class PairOfEnds(Section):
     noun: ClassVar[str] = "an edge of a set"
 
     sender: NodeText
+    """One node."""
     receiver: NodeText
+    """One node and port."""
 
 
 class EdgeSpec(Overrides):
@@ -261,10 +305,15 @@ class EdgeSpec(Overrides):
     noun: ClassVar[str] = "an edge"
 
     sender: NodeTexts | None = None
+    """Whose output is replaced: nodes, patterns or groups."""
     receiver: NodeTexts | None = None
+    """Whose input the change reaches, with ports."""
     join: Join = Join.NONE
+    """Which of several senders and receivers share one experiment; otherwise each pair is its own."""
     chain: Annotated[tuple[NodeText, ...], Field(min_length=2)] | None = None
+    """A list of nodes: each hop is isolated in turn."""
     set: Annotated[tuple[PairOfEnds, ...], Field(min_length=1)] | None = None
+    """A set of edges patched together, as `add`."""
 
     @model_validator(mode="after")
     def _one_form(self) -> EdgeSpec:
@@ -286,7 +335,9 @@ class NodeSpec(Overrides):
     noun: ClassVar[str] = "a nodes entry"
 
     node: NodeTexts
+    """Which nodes are replaced."""
     join: Literal[Join.NONE, Join.SENDERS] = Join.NONE
+    """`senders`: all of them in one experiment."""
 
 
 class GroupSpec(Section):
@@ -295,8 +346,11 @@ class GroupSpec(Section):
     noun: ClassVar[str] = "a group"
 
     nodes: NodeTexts
+    """The members: nodes, patterns, or other groups."""
     label: str | None = None
+    """What pictures call the group."""
     note: str | None = None
+    """A remark that pictures show when pointed at."""
 
 
 def _as_group(value: Any) -> Any:
@@ -323,20 +377,30 @@ class CircuitSpec(Section):
     noun: ClassVar[str] = "a spec"
 
     version: Annotated[Literal[1], BeforeValidator(_version)]
+    """The version of this format: 1."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    """Letters, digits, `.`, `_` and `-`; the run directory is called like it."""
     description: str | None = None
+    """One line for tables and pictures."""
     model: Annotated[ModelSpec, BeforeValidator(_as_model, json_schema_input_type=str | ModelSpec)]
+    """The model: a name alone, or its section."""
     prompts: PromptsSpec
+    """The prompt pairs."""
     metrics: Annotated[
         tuple[Annotated[MetricSpec, BeforeValidator(_as_plugin, json_schema_input_type=str | MetricSpec)], ...],
         Field(min_length=1),
     ]
+    """What is measured; the first is primary: it ranks the table and is drawn."""
     intervention: InterventionSpec = InterventionSpec()
+    """The defaults of every experiment."""
     groups: dict[
         str, Annotated[GroupSpec, BeforeValidator(_as_group, json_schema_input_type=NodeTexts | GroupSpec)]
     ] = Field(default_factory=dict)
+    """Group name → its nodes."""
     edges: tuple[EdgeSpec, ...] = ()
+    """The edges to measure."""
     nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry, json_schema_input_type=str | NodeSpec)], ...] = ()
+    """The nodes to patch by themselves."""
 
     _directory: Path = PrivateAttr(default=Path())
 
