@@ -91,7 +91,11 @@ def run(
     """
     if executor not in EXECUTORS:
         raise InputError(f"'{executor}' is no executor{did_you_mean(executor, EXECUTORS)}")
-    from circuitgraph.running import Running
+    if out is not None:
+        from circuitgraph.results import check_place
+
+        check_place(out, resume=resume, replace=replace)
+    from circuitgraph.running import Running  # imports torch
 
     return Running(spec, overrides, progress).result(out, resume=resume, replace=replace)
 

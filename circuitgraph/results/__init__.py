@@ -1,9 +1,19 @@
 """What a run found and where it is kept. No torch; pandas and pyarrow on first use."""
 
-from circuitgraph.results.directory import RunDirectory
+from circuitgraph.results.directory import RunDirectory, check_place
 from circuitgraph.results.load import load_run
 from circuitgraph.results.provenance import provenance
 from circuitgraph.results.records import Measured, Row, RunResult
 from circuitgraph.results.table import check_finite, summarise
 
-__all__ = ["Measured", "Row", "RunDirectory", "RunResult", "check_finite", "load_run", "provenance", "summarise"]
+__all__ = [
+    "Measured",
+    "Row",
+    "RunDirectory",
+    "RunResult",
+    "check_finite",
+    "check_place",
+    "load_run",
+    "provenance",
+    "summarise",
+]

@@ -43,6 +43,19 @@ from circuitgraph.results.provenance import now, sha256_text
 from circuitgraph.results.records import Measured, Row
 
 
+def check_place(path: str | Path, *, resume: bool, replace: bool) -> None:
+    """A quick look before the work starts: refuse a place that `RunDirectory.create` will certainly refuse.
+
+    Raises:
+        InputError: something else is there, or a run that is neither to be continued nor replaced.
+        FileError: it cannot be read.
+    """
+    found = inspect(Path(path))
+    # A run with status running may be another process' own: only the lock can tell.
+    if found is not None and not (resume or replace) and found.get("status") != Status.RUNNING:
+        raise _occupied(Path(path), found)
+
+
 class RunDirectory:
     """The one writer of a run directory. Use `create` and a `with` block, then `finish` inside it.
 
@@ -219,10 +232,7 @@ def _lock(path: Path) -> lock.DirectoryLock:
 
 def _check_may_continue(path: Path, found: Mapping[str, Any], manifest: Mapping[str, Any], resume: bool) -> None:
     if not resume:
-        if found.get("status") == Status.DONE:
-            raise InputError(f"{path} holds a finished run; choose another --out, or replace it with --force")
-        state = "was killed" if found.get("status") == Status.RUNNING else f"is {found.get('status')}"
-        raise InputError(f"{path} holds a run that {state}; continue it with --resume, or choose another --out")
+        raise _occupied(path, found)
     differing = [word for key, word in IDENTITY.items() if found.get(key) != manifest.get(key)]
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"
@@ -230,6 +240,16 @@ def _check_may_continue(path: Path, found: Mapping[str, Any], manifest: Mapping[
             f"{path} cannot be resumed: {', '.join(differing)} {verb} from what it was started with; "
             "--resume with what it was started with, or choose another --out"
         )
+
+
+def _occupied(path: Path, found: Mapping[str, Any]) -> InputError:
+    status = found.get("status")
+    if status == Status.DONE:
+        return InputError(f"{path} holds a finished run; choose another --out, or replace it with --force")
+    state = "was killed" if status == Status.RUNNING else f"is {status}"
+    return InputError(
+        f"{path} holds a run that {state}; continue it with --resume, replace it with --force, or choose another --out"
+    )
 
 
 def _check_only_ours(path: Path) -> None:
