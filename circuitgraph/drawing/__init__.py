@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitgraph.errors import FileError, InputError, did_you_mean
-from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.drawing.compose import Layout, scene
 from circuitgraph.drawing.data import graphml, node_link
 from circuitgraph.drawing.dot import dot
@@ -20,6 +18,8 @@ from circuitgraph.drawing.raster import raster
 from circuitgraph.drawing.scene import Scene
 from circuitgraph.drawing.style import finding
 from circuitgraph.drawing.svg import svg
+from circuitgraph.errors import FileError, InputError, did_you_mean
+from circuitgraph.graph.claims import CircuitGraph
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

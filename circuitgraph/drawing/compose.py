@@ -8,7 +8,6 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.drawing.diagram import diagram
 from circuitgraph.drawing.layout import Places, place
 from circuitgraph.drawing.legend import legend
@@ -18,6 +17,7 @@ from circuitgraph.drawing.routes import routes
 from circuitgraph.drawing.scene import Rect, Scene, Text
 from circuitgraph.drawing.style import INK, SOFT_INK, Finding, finding
 from circuitgraph.drawing.text import fit, width, wrap
+from circuitgraph.graph.claims import CircuitGraph
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
 from circuitgraph.drawing.scene import Rect, Scene
 from circuitgraph.drawing.style import Finding
 from circuitgraph.drawing.text import one_line
+from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

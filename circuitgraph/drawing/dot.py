@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from circuitgraph.errors import InputError
 from circuitgraph.drawing.diagram import Block, Diagram, Spot
 from circuitgraph.drawing.layout import HEADER_TEXT, Places, badges_in, block_shape, box_sizes
 from circuitgraph.drawing.process import graphviz
 from circuitgraph.drawing.scene import Dash, Point, Rect, Scene
 from circuitgraph.drawing.style import LINE
 from circuitgraph.drawing.text import FONT, each_line, width
+from circuitgraph.errors import InputError
 
 MOST_EDGES = 500
 """dot takes seconds at 1,000 edges and minutes at 3,000."""

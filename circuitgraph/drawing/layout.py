@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from circuitgraph.nodes import ALL_PORTS, Port
 from circuitgraph.drawing.diagram import Arc, Block, Diagram, Spot
 from circuitgraph.drawing.scene import Rect
 from circuitgraph.drawing.spacing import settle
 from circuitgraph.drawing.text import one_line, width, wrap
+from circuitgraph.nodes import ALL_PORTS, Port
 
 BOX_TEXT = 11.0
 PORT_TEXT = 8.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.drawing.marks import arrowhead
 from circuitgraph.drawing.scene import Dash, Rect, Sample, Stroke, Text
 from circuitgraph.drawing.style import (
@@ -22,6 +21,7 @@ from circuitgraph.drawing.style import (
     verdict,
 )
 from circuitgraph.drawing.text import one_line, width, wrap
+from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.spec.model import BaseRun, PathKind
 
 SIZE = 10.5

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from circuitgraph.graph.claims import claim_label
-from circuitgraph.nodes import Residual, layer_of
 from circuitgraph.drawing.diagram import Arc, Diagram, Spot
 from circuitgraph.drawing.layout import (
     BOX_TEXT,
@@ -38,6 +36,8 @@ from circuitgraph.drawing.style import (
     tint,
 )
 from circuitgraph.drawing.text import fit
+from circuitgraph.graph.claims import claim_label
+from circuitgraph.nodes import Residual, layer_of
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
-from circuitgraph.errors import ResourceError
 from circuitgraph.drawing.text import FONT_DIRECTORY
+from circuitgraph.errors import ResourceError
 
 SCRIPT = """
 import json, sys

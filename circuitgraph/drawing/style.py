@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from circuitgraph.drawing.scene import Dash, Stroke
 from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.graph.claims import CircuitGraph
-from circuitgraph.drawing.scene import Dash, Stroke
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
