@@ -119,7 +119,8 @@ def run(
 
     checked = _checked(spec, set_, strict)
     directory = Path(out) if out is not None else Path("runs") / checked.spec.name
-    _note(f"{checked.spec.name}: {len(checked.graph.claims)} experiments on {checked.location.name} → {directory}")
+    experiments = _count(len(checked.graph.claims), "experiment")
+    _note(f"{checked.spec.name}: {experiments} on {checked.location.name} → {directory}")
     with _progress() as progress:
         result = api.run(
             spec,
@@ -175,7 +176,7 @@ def _checked(spec: str, overrides: Sequence[str] | None, strict: bool) -> Checke
     for item in found.unchecked:
         _note(f"not checked: {item}")
     if strict and found.unchecked:
-        raise UncheckedError(f"--strict: {len(found.unchecked)} things could not be checked, see above")
+        raise UncheckedError(f"--strict: {_count(len(found.unchecked), 'thing')} could not be checked, see above")
     return found
 
 
@@ -184,7 +185,7 @@ def _summary(checked: Checked) -> list[str]:
     kinds = {"edge": 0, "node": 0, "chain": 0, "set": 0}
     for claim in graph.claims:
         kinds[type(claim).__name__.removesuffix("Claim").lower()] += 1
-    counted = ", ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in kinds.items() if n)
+    counted = ", ".join(_count(number, kind) for kind, number in kinds.items() if number)
     shape = checked.shape
     lines = [
         f"{spec.name}: ok",
@@ -194,8 +195,12 @@ def _summary(checked: Checked) -> list[str]:
     if checked.prompts is not None:
         lengths = sorted({len(pair) for pair in checked.prompts.pairs})
         span = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-        lines.append(f"  prompts  {len(checked.prompts)} pairs of {span} tokens")
+        lines.append(f"  prompts  {_count(len(checked.prompts), 'pair')} of {span} tokens")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _check_report(checked: Checked) -> dict[str, Any]:

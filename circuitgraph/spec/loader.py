@@ -99,7 +99,7 @@ def _text(path: Path) -> str | Problem:
 
 
 def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
-    """`metric: x` as `metrics: [x]`, `model: x` as `model: {name: x}`: one place to look, one to override."""
+    """`metric: x` as `metrics: [x]`, a name alone as `{name: x}`: one place to look, one to override."""
     data, source = dict(draft.data), draft.source
     problems: list[Problem] = []
     if "metric" in data and "metrics" in data:
@@ -108,9 +108,17 @@ def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
     if "metric" in data:
         data["metrics"] = [data.pop("metric")]
         source = replace(source, keys=_moved(source.keys), values=_moved(source.values))
-    if isinstance(data.get("model"), str):
-        data["model"] = {"name": data["model"]}
+    if "model" in data:
+        data["model"] = _named(data["model"])
+    if isinstance(data.get("metrics"), list):
+        data["metrics"] = [_named(metric) for metric in data["metrics"]]
+    if isinstance(prompts := data.get("prompts"), dict) and "generator" in prompts:
+        data["prompts"] = prompts | {"generator": _named(prompts["generator"])}
     return replace(draft, data=data, source=source), problems
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
 
 
 def _moved(marks: Mapping[Loc, Place]) -> dict[Loc, Place]:
