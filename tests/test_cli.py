@@ -445,6 +445,12 @@ USAGE: dict[str, tuple[Sequence[str], int, str]] = {
     "option without value": (["run", "SPEC", "--out"], 2, "'--out' requires an argument"),
     "missing file": (["check", "nothing.yaml"], 5, "there is no file 'nothing.yaml'"),
     "missing file for a run": (["run", "nothing.yaml"], 5, "there is no file 'nothing.yaml'"),
+    "file under a file": (["check", "latin.yaml/x.yaml"], 5, "error: "),
+    "name too long": (["check", "x" * 300], 5, "error: "),
+    "link to itself": (["check", "loop.yaml"], 5, "error: "),
+    "run under a file": (["run", "SPEC", "--out", "latin.yaml/run"], 5, "latin.yaml/run"),
+    "drawing over a directory": (["render", "SPEC", "-o", "folder.svg"], 5, "cannot write 'folder.svg'"),
+    "spec not to be read": (["check", "secret.yaml"], 5, "'secret.yaml' cannot be read: Permission denied"),
     "empty argument": (["check", ""], 5, "error: "),
     "directory as spec": (["check", "empty"], 5, "'empty' is a directory; give the spec file in it"),
     "run directory as spec": (["check", "done"], 5, "'done' is a directory; give the spec file in it"),
@@ -480,6 +486,11 @@ def test_bad_usage_is_said_in_plain_words(circuitgraph, spec, tmp_path, name):
     (tmp_path / "latin.yaml").write_bytes("version: 1\nname: caf\xe9\n".encode("latin-1"))
     (tmp_path / "wide.yaml").write_bytes(spec.read_text().encode("utf-16"))
     (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "secret.yaml").touch(mode=0)
+    if name == "spec not to be read" and os.access(tmp_path / "secret.yaml", os.R_OK):
+        pytest.skip("this user may read everything")
     before = sorted(path.name for path in tmp_path.iterdir())
     arguments, status, message = USAGE[name]
     ended = circuitgraph(*(str(spec) if argument == "SPEC" else argument for argument in arguments))
