@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 from circuitgraph.results.records import Row, RunResult
 
@@ -16,13 +17,14 @@ def ranked_table(result: RunResult, top: int) -> str:
     if not ranked:
         return "nothing was measured"
     decimals = _decimals(ranked[0].effect)
-    told = _told_apart_by(ranked)
-    rows = [_cells(row, decimals, told) for row in ranked[:top]]
+    usual = _usual(ranked)
+    rows = [_cells(row, decimals, usual) for row in ranked[:top]]
     widths = [max(len(line[i]) for line in (HEADER, *rows)) for i in range(len(HEADER))]
     lines = [_line(HEADER, widths), *(_line(row, widths) for row in rows)]
     if len(ranked) > top:
         lines.append(f"… {len(ranked) - top} more")
-    return "\n".join([*_facts(ranked), "", *lines])
+    settings = [f"{name}: {value}, where nothing else is said" for name, value in usual.items()]
+    return "\n".join([*_facts(ranked), *settings, "", *lines])
 
 
 def _facts(rows: Sequence[Row]) -> list[str]:
@@ -36,18 +38,23 @@ def _facts(rows: Sequence[Row]) -> list[str]:
     return [*lines, "effect = metric(patched) − metric(base); normalized = mean effect / mean gap"]
 
 
-def _told_apart_by(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The settings in which the experiments of this run differ: they belong to the name of each."""
-    return tuple(name for name in ("path", "base", "source") if len({getattr(row, name) for row in rows} - {None}) > 1)
+def _usual(rows: Sequence[Row]) -> dict[str, str | None]:
+    """The settings in which the experiments of this run differ, with the value that most of them have."""
+    found = {name: [getattr(row, name) for row in rows] for name in ("path", "base", "source")}
+    return {
+        name: statistics.mode(value for value in values if value is not None)
+        for name, values in found.items()
+        if len({*values} - {None}) > 1
+    }
 
 
-def _cells(row: Row, decimals: int, told: Sequence[str]) -> tuple[str, ...]:
+def _cells(row: Row, decimals: int, usual: Mapping[str, str | None]) -> tuple[str, ...]:
     low, high = row.ci_low, row.ci_high
-    settings = ", ".join(str(getattr(row, name)) for name in told if getattr(row, name) is not None)
+    unusual = ", ".join(getattr(row, name) for name, value in usual.items() if getattr(row, name) not in (None, value))
     interval = "–" if low is None or high is None else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
     share = "–" if row.normalized_effect is None else f"{100 * row.normalized_effect:+.1f} %"
     doubt = "" if row.significant or low is None else "contains 0"
-    label = f"{row.label} ({settings})" if settings else row.label
+    label = f"{row.label} ({unusual})" if unusual else row.label
     return (label, f"{row.effect:+.{decimals}f}", interval, share, doubt)
 
 
