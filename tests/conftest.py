@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny import save_checkpoint
 
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
+from tests.tiny import save_checkpoint
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.measuring import edge, measure_all
-from tests.tiny import HEADS, LAYERS, random_prompts
 
 from circuitgraph.spec.model import BaseRun
+from tests.measuring import edge, measure_all
+from tests.tiny import HEADS, LAYERS, random_prompts
 
 SENDERS = [(0, 1), (1, 2)]
 # TransformerLens refuses k and v on grouped-query models and post-norm families; those are compared

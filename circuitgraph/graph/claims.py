@@ -96,7 +96,7 @@ class EdgeClaim:
     label: str | None = None
     sender_group: str | None = None
     receiver_group: str | None = None
-    origin: Origin = Origin()
+    origin: Origin = field(default=Origin(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class NodeClaim:
     how: Intervention = Intervention()
     label: str | None = None
     group: str | None = None
-    origin: Origin = Origin()
+    origin: Origin = field(default=Origin(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class ChainClaim:
     hops: tuple[Address, ...]
     how: Intervention = Intervention()
     label: str | None = None
-    origin: Origin = Origin()
+    origin: Origin = field(default=Origin(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class SetClaim:
     edges: tuple[tuple[Address, Address], ...]
     how: Intervention = Intervention()
     label: str | None = None
-    origin: Origin = Origin()
+    origin: Origin = field(default=Origin(), compare=False)
 
 
 Claim = EdgeClaim | NodeClaim | ChainClaim | SetClaim

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.errors import FileError, InputError
+from circuitgraph.errors import FileError, InputError, SpecError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
 from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.columns import read_measured, read_rows
 from circuitgraph.results.manifest import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import RunResult
-from circuitgraph.spec import load
+from circuitgraph.spec import read_spec
 
 
 def load_run(path: str | Path) -> RunResult:
@@ -52,7 +52,10 @@ def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph
         shape = ModelShape(**manifest["shape"])
     except (KeyError, TypeError) as error:
         raise FileError(f"cannot read {directory / MANIFEST}: it does not hold the model's shape ({error})") from error
-    graph = build_graph(load(spec), shape)
+    reading = read_spec(spec)
+    if reading.problems or reading.spec is None:
+        raise SpecError(str(spec), reading.problems)
+    graph = build_graph(reading.spec, shape, reading.source)
     plan = build_plan(graph)
     if plan_hash(plan) != manifest.get("plan_sha256"):
         made_by = manifest.get("versions", {}).get("circuitgraph")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class Row:
         return self.ci_low is not None and self.ci_high is not None and (self.ci_low > 0 or self.ci_high < 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Measured:
     """One experiment under one metric, per pair, before statistics. Arrays have shape [pairs], float64."""
 
@@ -71,7 +71,7 @@ class Measured:
         return self.metric_patched - self.metric_base
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunResult:
     """A finished run. `rows` are in plan order, the primary metric first."""
 
@@ -83,7 +83,7 @@ class RunResult:
     provenance: Mapping[str, Any]
     metrics: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    directory: str | None = field(default=None, compare=False)
+    directory: str | None = None
 
     @property
     def primary(self) -> tuple[Row, ...]:
