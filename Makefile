@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -20,7 +21,7 @@ demo: $(VENV)/.installed
 	@echo "the picture: runs/$(DEMO).png (and runs/$(DEMO)/circuit.svg)"
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-fail-under=90 --durations=20
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-fail-under=90 --durations=20
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
