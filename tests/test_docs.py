@@ -1,0 +1,115 @@
+"""The pages: the reference is up to date, every spec is valid, every link leads somewhere, no path is of one machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from circuitgraph.checks import check
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "circuitgraph").rglob("README.md")])
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"""\]\(([^)\s]+)\)|\bsrc="([^"]+)\"""")
+
+
+def fences(page: Path, language: str) -> list[str]:
+    return [text for name, text in FENCE.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ +(.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+SPECS = [
+    pytest.param(page, text, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, text in enumerate(fences(page, "yaml"))
+    if "version:" in text
+]
+
+
+def test_the_spec_reference_is_up_to_date():
+    """`make docs` writes it anew."""
+    found = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    assert (ROOT / "docs" / "spec.md").read_text(encoding="utf-8") == module.reference()
+
+
+def test_the_pages_hold_specs():
+    assert {param.values[0].name for param in SPECS} >= {"README.md", "quickstart.md", "prompts.md", "addresses.md"}
+
+
+@pytest.mark.parametrize(("page", "text"), SPECS)
+def test_every_spec_on_a_page_is_valid(page, text, tmp_path):
+    """Files that a spec names are written from the same page's JSON blocks."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(text, encoding="utf-8")
+    name = yaml.safe_load(text)["prompts"].get("file")
+    if name is not None:
+        (tmp_path / name).write_text("".join(fences(page, "json")), encoding="utf-8")
+    checked = check(spec)
+    assert checked.unchecked == ()
+    assert checked.warnings == ()
+    assert checked.graph.claims
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_and_images_lead_somewhere(page):
+    for target in map("".join, LINK.findall(prose(page))):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert file.is_relative_to(ROOT), f"{page.name} links out of the repository: {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name}: {file.name} has no heading for #{anchor}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_the_index_leads_to_every_page(page):
+    assert page.name == "index.md" or f"({page.name})" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_python_on_a_page_compiles(page):
+    for text in fences(page, "python"):
+        compile(text, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_a_page_names_exist(page):
+    paths = re.findall(r"\b(?:specs|examples|tests|docs|circuitgraph)/[\w./-]+\.\w+", prose(page))
+    paths += [f"tests/{name}" for name in re.findall(r"`(test_\w+\.py)`", prose(page))]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_no_path_of_one_machine_is_in_the_repository():
+    """Absolute paths below home and work directories, in any tracked text file."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    machine = re.compile(r"(?<![\w.~-])/(?:home|root|Users|work|mnt|srv)/[\w.-]+")
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        file = ROOT / name
+        if not file.is_file() or b"\0" in (content := file.read_bytes()):
+            continue
+        found += [f"{name}: {match}" for match in machine.findall(content.decode("utf-8", errors="replace"))]
+    assert found == []
