@@ -1,4 +1,4 @@
-"""The pages: the reference is up to date, every spec is valid, every link leads somewhere, no path is of one machine."""
+"""The pages: the reference is up to date, specs are valid, links lead somewhere, no path is of one machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "cir
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LINK = re.compile(r"""\]\(([^)\s]+)\)|\bsrc="([^"]+)\"""")
+LINK = re.compile(r'\]\(([^)\s]+)\)|\bsrc="([^"]+)"')
 
 
 def fences(page: Path, language: str) -> list[str]:
