@@ -30,7 +30,7 @@ def ranked_table(result: RunResult, top: int) -> str:
 def _facts(rows: Sequence[Row]) -> list[str]:
     """What the effects are differences of: one line per base, and the definition."""
     lines = []
-    for row in {row.base: row for row in reversed(rows)}.values():
+    for _, row in sorted({row.base: row for row in rows}.items()):
         line = f"{row.metric}: {row.metric_base:.4g} in the {row.base} run, {row.n} pairs"
         if row.metric_other is not None:
             line += f"; {row.metric_other:.4g} in the other run (gap {row.metric_other - row.metric_base:+.4g})"

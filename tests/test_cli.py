@@ -142,9 +142,13 @@ def test_run_prints_a_table_and_where_the_files_are(circuitgraph, spec, tmp_path
     lines = ended.out.splitlines()
     assert lines[0].startswith("logit_diff: ")
     assert lines[0].count("5 pairs") == 1
-    largest = table(tmp_path / "runs" / "tiny").sort_values("effect", key=np.abs, ascending=False)
+    measured = table(tmp_path / "runs" / "tiny")
+    usual = measured["base"].mode()[0]  # the run has both bases: the rarer one is marked
+    assert f"base: {usual}, where nothing else is said" in lines
+    largest = measured.sort_values("effect", key=np.abs, ascending=False)
     shown = [line.split("  ")[0] for line in lines[lines.index("") + 2 :]]
-    expected = [f"{row.label} ({row.base})" for row in largest[:2].itertuples()]  # the run has both bases
+    marks = {base: "" if base == usual else f" ({base})" for base in measured["base"]}
+    expected = [row.label + marks[row.base] for row in largest[:2].itertuples()]
     assert shown == [*expected, "… 4 more"]
     assert "runs/tiny" in ended.err
     files = {path.name for path in (tmp_path / "runs" / "tiny").iterdir()}

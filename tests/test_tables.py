@@ -1,0 +1,67 @@
+"""The table that `run` prints: ranked, with what is unusual marked and what is doubtful said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.plans import Plan
+from circuitgraph.results.records import Row, RunResult
+from circuitgraph.tables import ranked_table
+
+ROW = Row(
+    id="0" * 12, kind="edge", label="a0.h1 → a1.h2<q>", sender="a0.h1", sender_position=None, receiver="a1.h2<q>",
+    receiver_position=None, path="direct", base="clean", source="counterfactual", metric="logit_diff", metric_base=3.0,
+    metric_other=-1.0, metric_patched=2.5, effect=-0.5, normalized_effect=0.125, std_error=0.1, ci_low=-0.7,
+    ci_high=-0.3, n=8, executor="literal",
+)  # fmt: skip
+
+
+def table(*changes: dict[str, Any], top: int = 30) -> list[str]:
+    rows = tuple(replace(ROW, **change) for change in changes)
+    graph = CircuitGraph("toy", ModelShape(2, 4, 4), (), ())
+    result = RunResult(graph, Plan("toy", ()), rows, {("0" * 12, "logit_diff"): np.zeros(8)}, {}, ("logit_diff",))
+    return ranked_table(result, top).splitlines()
+
+
+def test_the_largest_effect_comes_first_with_five_digits():
+    lines = table({"label": "small", "effect": 0.00123456}, {"label": "large", "effect": -16.56789})
+    assert lines[0] == "logit_diff: 3 in the clean run, 8 pairs; -1 in the other run (gap -4)"
+    assert lines[-2].split()[:2] == ["large", "-16.568"]
+    assert lines[-1].split()[:2] == ["small", "+0.001"]
+
+
+def test_tiny_effects_keep_their_digits():
+    assert table({"effect": 0.000012345678})[-1].split("  ")[1].strip() == "+0.000012346"
+
+
+def test_only_what_is_unusual_is_marked():
+    lines = table({"label": "a"}, {"label": "b"}, {"label": "c", "path": "through-mlps"}, {"label": "d", "path": None})
+    assert "path: direct, where nothing else is said" in lines
+    assert [line.split("  ")[0] for line in lines[-4:]] == ["a", "b", "c (through-mlps)", "d"]
+
+
+def test_each_base_has_its_own_line():
+    lines = table({}, {"base": "corrupted", "metric_base": -1.0, "metric_other": 3.0})
+    assert lines[0].startswith("logit_diff: 3 in the clean run")
+    assert lines[1].startswith("logit_diff: -1 in the corrupted run")
+
+
+def test_doubt_is_said_and_what_is_missing_is_a_dash():
+    doubtful, alone = table(
+        {"ci_low": -0.7, "ci_high": 0.1}, {"effect": 0.1, "ci_low": None, "ci_high": None, "normalized_effect": None}
+    )[-2:]
+    assert doubtful.endswith("contains 0")
+    assert alone.split()[-2:] == ["–", "–"]
+
+
+def test_what_is_left_out_is_counted():
+    assert table({}, {}, {}, top=1)[-1] == "… 2 more"
+
+
+def test_nothing():
+    assert table() == ["nothing was measured"]
