@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from circuitgraph.drawing.scene import Rect
 from circuitgraph.graph.claims import (
     ChainClaim,
     CircuitGraph,
@@ -18,7 +19,6 @@ from circuitgraph.graph.claims import (
 )
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
-from circuitgraph.drawing.scene import Rect
 from circuitgraph.results.records import Row
 
 

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitgraph.drawing import Scene, scene
+from circuitgraph.drawing.curves import dashes, length, points, spaced
+from circuitgraph.drawing.diagram import diagram
+from circuitgraph.drawing.scene import Dash, Rect, Stroke, Text
+from circuitgraph.drawing.spacing import settle
+from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, finding, number, signed
+from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.errors import InputError, NotFiniteError
-from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
+from circuitgraph.graph.claims import CircuitGraph, Claim, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
-from circuitgraph.drawing import Scene, scene
-from circuitgraph.drawing.diagram import diagram
-from circuitgraph.drawing.notes import points
-from circuitgraph.drawing.scene import Dash, Rect
-from circuitgraph.drawing.spacing import settle
-from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, number
-from circuitgraph.drawing.text import fit, width, wrap
 from tests.render_graphs import GRAPHS, edge, graph, group, inside, mixed, row, rows, tangle
 
 
@@ -66,6 +66,22 @@ def test_columns_follow_offsets_attention_and_the_names_bos_and_end() -> None:
     assert columns(graph(*claims)) == ["BOS", "S1", "S1+1", "END"]
     assert columns(graph(edge("a3.h0@A", "m5@A"), edge("m0@B", "a3.h0<v>@B"))) == ["B", "A"]
     assert columns(graph(edge("m0@-1", "m1@-1"), edge("m0@2", "m1@2"), edge("m0@0", "m1@0")))[-2:] == ["0", "2"]
+
+
+def test_columns_stand_in_the_order_of_the_prompt_where_it_is_known() -> None:
+    claims = [edge(f"m0@{name}", f"m2@{name}") for name in ("END", "X", "S1+1", "S2", "S1", "IO")]
+    picture = scene(
+        graph(*claims, edge("a1.h0@S1", "a2.h1<v>@S1"), edge("a2.h1@IO", "m3")), positions=["IO", "S1", "S2"]
+    )
+    assert [panel.texts[0].text for panel in picture.columns] == ["IO", "S1", "S1+1", "S2", "X", "END"]
+
+
+def test_rows_of_one_layer_say_which_half_they_are() -> None:
+    def names(*claims: Claim) -> list[str]:
+        return [text.text for text in scene(graph(*claims)).texts if text.text.startswith("layer")]
+
+    assert names(edge("a3.h0", "m3"), edge("m3", "a4.h0<q>")) == ["layer 3 attention", "layer 3 MLP", "layer 4"]
+    assert names(edge("a2.h0", "m3")) == ["layer 2", "layer 3"]
 
 
 def test_rows_rise_with_the_layers() -> None:
@@ -139,13 +155,34 @@ def test_only_the_first_metric_is_drawn() -> None:
 
 def test_the_legend_tells_metric_pairs_direction_and_path() -> None:
     claim = edge("m0", "a2.h1<q>")
-    text = " ".join(mark.text for mark in scene(graph(claim), [row(claim, 1.0)]).legend if hasattr(mark, "text"))
+    text = " ".join(mark.text for mark in scene(graph(claim), [row(claim, 1.0)]).legend if isinstance(mark, Text))
     text = text.replace("\u00a0", " ")
     for part in ("logit_diff(patched) − logit_diff(base)", "n = 64", "noising", "path: direct", "√|effect|", "q, k, v"):
         assert part in text
-    hypothesis = " ".join(mark.text for mark in scene(graph(claim)).legend if hasattr(mark, "text"))
+    hypothesis = " ".join(mark.text for mark in scene(graph(claim)).legend if isinstance(mark, Text))
     assert "not measured" in hypothesis
     assert "effect" not in hypothesis
+
+
+def test_the_legend_of_a_divergence_from_the_base_run_knows_no_sign() -> None:
+    claims = edge("m0", "m1"), edge("m0", "m2")
+    found = [replace(row(claim, 0.5, metric="kl"), metric_base=0.0) for claim in claims]
+    text = " ".join(mark.text for mark in scene(graph(*claims), found).legend if isinstance(mark, Text))
+    assert "positive" not in text
+    assert "|" not in text
+    assert "effect = 0.500" in text
+    found[0] = replace(found[0], metric_base=0.1)
+    text = " ".join(mark.text for mark in scene(graph(*claims), found).legend if isinstance(mark, Text))
+    assert "positive: patching raises kl" in text
+
+
+def test_the_legend_shows_widths_that_occur() -> None:
+    claims = [edge("m0", f"m{i}") for i in (1, 2, 3)]
+    effects = [row(claim, effect) for claim, effect in zip(claims, (-8.0, 7.0, 3.0), strict=True)]
+    widths = [mark.text for mark in scene(graph(*claims), effects[:2]).legend if isinstance(mark, Text)]
+    assert "|effect| = 8.00" in widths
+    assert "2.00" not in widths
+    assert not any("effect" in mark.text for mark in scene(graph(*claims)).legend if isinstance(mark, Text))
 
 
 def test_tooltips_carry_addresses_effect_interval_and_n() -> None:
@@ -184,13 +221,15 @@ def assert_readable(picture: Scene) -> None:
     notes = [note.rect for note in picture.notes]
     assert not any(a.overlaps(b) for i, a in enumerate(notes) for b in [*notes[:i], *listed, *clusters])
     assert all(inside(rect, canvas) for rect in [*listed, *clusters, *notes])
+    for arrow in picture.arrows:
+        assert not any(note.contains(point) for note in notes for point in spaced(arrow.curve, 1.0)), "a note on a line"
     for panel in [
         *(box.panel for box in picture.boxes),
         *picture.headers,
         *(p for b in picture.boxes for p in b.ports),
     ]:
         assert all(width(text.text, text.size, bold=text.bold) <= panel.rect.width for text in panel.texts)
-    for text in (*picture.texts, *(mark for mark in picture.legend if hasattr(mark, "text"))):
+    for text in (*picture.texts, *(mark for mark in picture.legend if isinstance(mark, Text))):
         assert text.x + width(text.text, text.size, bold=text.bold) <= picture.width
     for arrow in picture.arrows:
         ends = rects[arrow.tail], rects[arrow.head]
@@ -227,6 +266,59 @@ def test_arrows_end_at_their_port_and_start_at_their_box_or_cluster(drawn: Circu
         assert port.x <= x <= port.right
         starts = [tail.y, *(c.rect.y for c in picture.clusters if inside(tail, c.rect))]
         assert any(arrow.curve[0][1] == pytest.approx(y) for y in starts)
+
+
+def test_effects_stand_beside_their_own_arrow_or_nowhere(drawn: CircuitGraph) -> None:
+    found = finding(drawn, rows(drawn))
+    picture = scene(drawn, rows(drawn))
+    for note in picture.notes:
+        near = [
+            (min(_distance(note.rect, point) for point in spaced(arrow.curve, 1.0)) - arrow.stroke.width / 2, arrow)
+            for arrow in picture.arrows
+        ]
+        distance, nearest = min(near, key=lambda each: each[0])
+        (text,) = note.texts
+        assert distance < 4
+        assert text.text == signed(found.rows[nearest.id].effect, found.digits)
+        assert text.color == nearest.stroke.color
+
+
+def _distance(rect: Rect, point: tuple[float, float]) -> float:
+    x, y = point
+    return math.hypot(max(rect.x - x, 0.0, x - rect.right), max(rect.y - y, 0.0, y - rect.bottom))
+
+
+def test_every_strong_effect_of_a_small_circuit_is_written() -> None:
+    subject = graph(edge("input", "a0.h1<q>"), edge("a0.h1", "m2"), edge("m2", "logits"))
+    found = [row(claim, effect) for claim, effect in zip(subject.claims, (1.0, -2.0, 3.0), strict=True)]
+    assert {note.texts[0].text for note in scene(subject, found).notes} == {"+1.00", "−2.00", "+3.00"}
+
+
+def test_arrows_that_run_the_same_way_stay_apart() -> None:
+    claims = [edge(f"a0.h{i}@S2", f"a5.h{i}<v>@S2") for i in range(4)]
+    out = [edge(f"a5.h{i}@END", "logits") for i in range(4)]
+    arrows = [arrow for arrow in scene(graph(*claims, *out)).arrows if arrow.port == "v"]
+    for one, other in pairwise(sorted(arrows, key=lambda arrow: arrow.curve[0][0])):
+        middle = spaced(other.curve, 1.0)[len(spaced(other.curve, 1.0)) // 2]
+        assert min(math.dist(middle, point) for point in spaced(one.curve, 1.0)) > 4
+
+
+def test_a_narrow_picture_is_filled_from_the_left() -> None:
+    picture = scene(graph(edge("input@S2", "a0.h1<q>@S2"), edge("a0.h1@END", "logits")))
+    names = [text for text in picture.texts if text.text.startswith("layer")]
+    assert {text.x for text in names} == {picture.texts[0].x}
+    assert picture.columns[0].rect.x - max(text.x + width(text.text, text.size) for text in names) < 30
+    assert picture.width - picture.columns[-1].rect.right < 30
+
+
+@given(st.floats(3, 600), st.floats(0.9, 5), st.sampled_from([Dash.DASHED, Dash.DOTTED]))
+def test_dashed_lines_begin_and_end_with_a_whole_dash(long: float, wide: float, dash: Dash) -> None:
+    curve = ((0.0, 0.0), (0.0, long / 3), (0.0, long * 2 / 3), (0.0, long))
+    found = dashes(curve, Stroke("#000000", wide, dash))
+    assert found is not None
+    on, off = found
+    assert (long + off) / (on + off) == pytest.approx(round((long + off) / (on + off)))
+    assert length(curve) == pytest.approx(long)
 
 
 def test_a_cluster_of_many_heads_takes_several_lines_and_stays_readable() -> None:

@@ -18,12 +18,12 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from circuitgraph.drawing import FORMATS, Layout, dot, render, scene, svg
+from circuitgraph.drawing.curves import points
+from circuitgraph.drawing.text import FONT_DIRECTORY
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.nodes import parse
-from circuitgraph.drawing import FORMATS, Layout, dot, render, scene, svg
-from circuitgraph.drawing.notes import points
-from circuitgraph.drawing.text import FONT_DIRECTORY
 from tests.render_graphs import GRAPHS, NASTY, edge, graph, inside, mini, mixed, nasty, row, rows, tangle
 
 SVG = "{http://www.w3.org/2000/svg}"

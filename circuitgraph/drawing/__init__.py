@@ -36,10 +36,12 @@ def render(
     rows: Sequence[Row] | None = None,
     layout: Layout | str = Layout.LAYERED,
     title: str | None = None,
+    positions: Sequence[str] | None = None,
 ) -> Path:
     """Draw a graph to a file; the file's ending picks the format. Without rows it is drawn as a hypothesis.
 
     The file appears whole or not at all. Of rows under several metrics, those of the first metric are drawn.
+    `positions` are the names of positions in the order of the prompt: the order of the columns.
 
     Raises:
         InputError: an ending or layout that does not exist, rows of another graph, too many edges for `dot`.
@@ -52,7 +54,7 @@ def render(
         raise InputError(f"'{target.name}' names no format by its ending{did_you_mean(suffix, FORMATS)}")
     if layout not in list(Layout):
         raise InputError(f"'{layout}' is no layout{did_you_mean(layout, Layout)}")
-    drawn = scene(graph, rows, title=title, layout=Layout(layout))
+    drawn = scene(graph, rows, title=title, layout=Layout(layout), positions=positions)
     match suffix:
         case ".svg":
             content = svg(drawn).encode()

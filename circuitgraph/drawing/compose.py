@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from circuitgraph.drawing.diagram import diagram
 from circuitgraph.drawing.layout import Places, place
 from circuitgraph.drawing.legend import legend
-from circuitgraph.drawing.marks import arrows, boxes, clusters, columns, headers, layer_names
+from circuitgraph.drawing.marks import LAYER_TEXT, arrows, beside_rows, boxes, clusters, columns, headers, layer_names
 from circuitgraph.drawing.notes import notes
 from circuitgraph.drawing.routes import routes
 from circuitgraph.drawing.scene import Rect, Scene, Text
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 EDGE = 24.0
 """White border around everything."""
-NARROWEST = 560.0
-LAYER_NAMES = 62.0
+NARROWEST = 430.0
 POSITION_NAMES = 32.0
 TITLE = 17.0
 SUBTITLE = 11.5
@@ -44,18 +43,23 @@ def scene(
     *,
     title: str | None = None,
     layout: Layout = Layout.LAYERED,
+    positions: Sequence[str] | None = None,
 ) -> Scene:
     """The picture of a hypothesis, or of a finding where there are rows. Lengths are points.
+
+    `positions` are the names of positions in the order of the prompt: the order of the columns.
 
     Raises:
         InputError: a row belongs to no claim of the graph, or the graph is too large for dot.
         NotFiniteError: an effect is NaN or infinite.
     """
     found = finding(graph, rows)
-    drawn = diagram(graph)
+    drawn = diagram(graph, positions or ())
+    names = layer_names(drawn) if layout is Layout.LAYERED else []
+    margin = max([width(name, LAYER_TEXT) + 18 for name in names if name], default=0.0)
     match layout:
         case Layout.LAYERED:
-            placed = place(drawn)
+            placed = place(drawn, NARROWEST - 2 * EDGE - margin)
             curves = routes(drawn, placed)
         case Layout.DOT:
             from circuitgraph.drawing.dot import dot_layout
@@ -63,18 +67,18 @@ def scene(
             placed, curves = dot_layout(drawn)
     xs = [x for curve in curves for x, _ in curve]
     left, right = min([0.0, *xs]), max([placed.width, *xs])
-    margin = LAYER_NAMES if placed.rows else 0.0
     drawing = margin + right - left
     heading = _heading(graph, title, max(drawing, NARROWEST - 2 * EDGE))
     texts = max(width(text.text, text.size, bold=text.bold) for text in heading)
     inner = max(drawing, texts, NARROWEST - 2 * EDGE)
-    dx, dy = EDGE + margin - left + (inner - drawing) / 2, heading[-1].y + 28
+    dx, dy = EDGE + margin - left, heading[-1].y + 28
     placed = _moved(placed, dx, dy)
     moved = [tuple((x + dx, y + dy) for x, y in curve) for curve in curves]
     bands = columns(drawn, placed)
     lowest = dy + placed.height + (POSITION_NAMES if bands else 8)
     key, bottom = legend(graph, found, Rect(EDGE, lowest + 16, inner, 0))
     lines = arrows(drawn, moved, found)
+    area = Rect(EDGE + margin, dy, drawing - margin, placed.height)
     return Scene(
         width=math.ceil(inner + 2 * EDGE),
         height=math.ceil(bottom + EDGE),
@@ -85,8 +89,8 @@ def scene(
         arrows=lines,
         headers=headers(placed),
         boxes=boxes(drawn, placed, found),
-        notes=notes(lines, list(placed.blocks.values()), found),
-        texts=(*heading, *layer_names(drawn, placed, EDGE + (inner - drawing) / 2)),
+        notes=notes(lines, list(placed.blocks.values()), found, area),
+        texts=(*heading, *beside_rows(names, placed, EDGE)),
         legend=key,
     )
 

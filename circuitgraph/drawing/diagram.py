@@ -63,8 +63,8 @@ class Diagram:
     experiments: Mapping[Spot, tuple[str, ...]]
 
 
-def diagram(graph: CircuitGraph) -> Diagram:
-    """Decide what is drawn, deterministically."""
+def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
+    """Decide what is drawn, deterministically. `positions`: names in the order of the prompt, if it is known."""
     pairs = [(s, r, claim, *_place(s, r, claim)) for s, r, claim in graph.arcs()]
     homes = _homes(pairs)
     arcs = tuple(_arc(s, r, claim, at, to, homes) for s, r, claim, at, to in pairs)
@@ -76,7 +76,7 @@ def diagram(graph: CircuitGraph) -> Diagram:
             owners[spot] = group
     blocks = _gather(graph, owners, arcs)
     rows = _rank(blocks, arcs, graph.shape)
-    columns = _order_columns([block.column for row in rows for block in row], arcs)
+    columns = _order_columns([block.column for row in rows for block in row], arcs, positions)
     return Diagram(graph.shape, columns, rows, arcs, experiments)
 
 
@@ -257,13 +257,18 @@ def _topological(below: Mapping[T, set[T]], order: Mapping[T, object]) -> list[T
     return done
 
 
-def _order_columns(found: Iterable[Position | None], arcs: Iterable[Arc]) -> tuple[Position | None, ...]:
-    """Positions from left to right, as far as names, offsets and the direction of attention tell."""
+def _order_columns(
+    found: Iterable[Position | None], arcs: Iterable[Arc], known: Sequence[str]
+) -> tuple[Position | None, ...]:
+    """Positions from left to right: the names in the known order, the rest after them, END last.
+
+    The rest stand as offsets and the direction of attention tell.
+    """
     found = list(dict.fromkeys(found))
     named = [position for position in found if position is not None]
     seen = {name: i for i, name in enumerate(dict.fromkeys(position.name for position in named))}
-    ends = {"BOS": -1, "END": 1}
-    order = {p: (ends.get(p.name, 0), seen[p.name], p.offset) for p in named}
+    place = {name: i for i, name in enumerate(known)} | {"BOS": -1, "END": len(known) + 1}
+    order = {p: (place.get(p.name, len(known)), seen[p.name], p.offset) for p in named}
     below: dict[Position, set[Position]] = {position: set() for position in named}
     for arc in arcs:
         tail, head = arc.tail.position, arc.head.position

@@ -37,11 +37,13 @@ def dot(scene: Scene) -> str:
         edge_attr={"fontname": FONT, "fontsize": "8.5", "arrowsize": "0.6"},
     )
     names = {box.key: box.key if _PLAIN.fullmatch(box.key) else f"n{i}" for i, box in enumerate(scene.boxes)}
-    inside = {box.key: i for i, c in enumerate(scene.clusters) for box in scene.boxes if _holds(c.rect, box.panel.rect)}
+    inside = {box.key: i for i, c in enumerate(scene.clusters) for box in scene.boxes if c.rect.holds(box.panel.rect)}
     for i, header in enumerate(scene.headers):
         title = "\n".join(text.text for text in header.texts)
         cluster = library.Digraph(f"cluster_{i}")
-        cluster.attr(label=library.escape(each_line(title)), style="rounded,filled", fillcolor=header.fill, color=LINE)
+        cluster.attr(
+            label=library.escape(each_line(title)), style="rounded,filled", fillcolor=header.fill or "", color=LINE
+        )
         for box in scene.boxes:
             if inside.get(box.key) == i:
                 cluster.node(names[box.key])
@@ -55,7 +57,7 @@ def dot(scene: Scene) -> str:
             pos=f"{rect.center:.2f},{scene.height - rect.y - rect.height / 2:.2f}!",
             width=f"{rect.width / INCH:.4f}",
             height=f"{rect.height / INCH:.4f}",
-            fillcolor=box.panel.fill,
+            fillcolor=box.panel.fill or "",
             color=border.color if border else "",
         )
     for arrow in scene.arrows:
@@ -70,10 +72,6 @@ def dot(scene: Scene) -> str:
             style="solid" if arrow.stroke.dash is Dash.SOLID else arrow.stroke.dash.value,
         )
     return document.source
-
-
-def _holds(outer: Rect, inner: Rect) -> bool:
-    return outer.contains((inner.x, inner.y)) and outer.contains((inner.right, inner.bottom))
 
 
 def dot_layout(diagram: Diagram) -> tuple[Places, list[tuple[Point, ...]]]:

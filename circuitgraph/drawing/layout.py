@@ -31,6 +31,9 @@ SPACE_IN_ROW = 30.0
 SPACE_OF_COLUMN = 20.0
 LANE = 22.0
 """Height between the rows of one cluster."""
+PITCHES = ((32, 10.0), (60, 6.5))
+"""(most arrows, the distance side by side that so many get): up to 32, each has room for the widest line."""
+PITCH_IN_A_CROWD = 3.5
 PER_LINE = 8
 """Boxes side by side in a cluster before it starts another line."""
 
@@ -65,12 +68,15 @@ class Places:
     columns: tuple[Rect, ...]
 
 
-def place(diagram: Diagram) -> Places:
-    """Place a diagram's boxes: columns as wide as their fullest row, each block near what it is connected to."""
+def place(diagram: Diagram, least: float = 0.0) -> Places:
+    """Place a diagram's boxes: columns as wide as their fullest row, each block near what it is connected to.
+
+    Columns are widened until they are `least` wide together.
+    """
     labels = {spot: str(spot.node) for row in diagram.rows for block in row for spot in block.spots}
     sizes = box_sizes(diagram, labels)
     shapes = {block: block_shape(block, diagram.arcs, sizes) for row in diagram.rows for block in row}
-    columns = _columns(diagram, shapes)
+    columns = _columns(diagram, shapes, least)
     lefts = _spread(diagram, shapes, columns)
     rows, height = _rows(diagram, shapes)
     blocks = {
@@ -100,8 +106,18 @@ def ports_of(spot: Spot, arcs: Sequence[Arc]) -> list[Ports]:
     return sorted(found, key=lambda ports: [ALL_PORTS.index(port) for port in ports or ALL_PORTS])
 
 
-def _badge_width(ports: Ports) -> float:
-    return width(port_name(ports), PORT_TEXT) + 8
+def pitch_of(arcs: Sequence[Arc]) -> float:
+    """How far apart arrows side by side are."""
+    return next((pitch for most, pitch in PITCHES if len(arcs) <= most), PITCH_IN_A_CROWD)
+
+
+def _badge_width(spot: Spot, ports: Ports, arcs: Sequence[Arc]) -> float:
+    """Wide enough for its name and, where there are few arrows, for those that arrive."""
+    name = width(port_name(ports), PORT_TEXT) + 8
+    if len(arcs) > PITCHES[0][0]:
+        return name
+    arriving = sum(arc.head == spot and arc.ports == ports for arc in arcs)
+    return max(name, 6 + pitch_of(arcs) * min(arriving - 1, 3))
 
 
 def box_sizes(diagram: Diagram, labels: Mapping[Spot, str]) -> dict[Spot, tuple[float, float]]:
@@ -112,9 +128,10 @@ def box_sizes(diagram: Diagram, labels: Mapping[Spot, str]) -> dict[Spot, tuple[
 def _box_size(spot: Spot, label: str, diagram: Diagram) -> tuple[float, float]:
     ports = ports_of(spot, diagram.arcs)
     out = sum(arc.tail == spot for arc in diagram.arcs)
-    into = sum(arc.head == spot for arc in diagram.arcs)
-    fan = 12 + max(2.6 * out, 0 if ports else 5 * into)
-    badges = sum(map(_badge_width, ports)) + 3 * len(ports) + 5
+    into = 0 if ports else sum(arc.head == spot for arc in diagram.arcs)
+    crowd = len(diagram.arcs) > PITCHES[0][0]
+    fan = 12 + max(2.6 * out, 5 * into) if crowd else 6 + pitch_of(diagram.arcs) * max(out, into)
+    badges = sum(_badge_width(spot, each, diagram.arcs) for each in ports) + 3 * len(ports) + 5
     wide = max(46.0, width(label, BOX_TEXT, bold=True) + 12, badges, min(fan, 150.0))
     tall = 22.0 + (PORT_HEIGHT + 1 if ports else 0) + (EFFECT_HEIGHT if spot in diagram.experiments else 0)
     return wide, tall
@@ -123,7 +140,7 @@ def _box_size(spot: Spot, label: str, diagram: Diagram) -> tuple[float, float]:
 def badges_in(spot: Spot, box: Rect, arcs: Sequence[Arc]) -> list[tuple[Ports, Rect]]:
     """The port badges side by side at the lower edge of a box."""
     ports = ports_of(spot, arcs)
-    widths = [_badge_width(each) for each in ports]
+    widths = [_badge_width(spot, each, arcs) for each in ports]
     x = box.center - (sum(widths) + 3 * (len(ports) - 1)) / 2
     placed = []
     for each, wide in zip(ports, widths, strict=True):
@@ -143,7 +160,7 @@ def block_shape(block: Block, arcs: Sequence[Arc], sizes: Mapping[Spot, tuple[fl
     space = SPACE_IN_CLUSTER if len(lines) == 1 else SPACE_BETWEEN_LINES
     inner = count * wide + (count - 1) * space
     name = one_line(block.group.label or "") or block.group.name
-    header = wrap(name, HEADER_TEXT, max(inner, 130.0), lines=2, bold=True)
+    header = wrap(name, HEADER_TEXT, max(inner, 140.0), lines=3, bold=True)
     inner = max([inner, *(width(line, HEADER_TEXT, bold=True) for line in header)])
     header_height = HEADER_LINE * len(header) + 6
     total = header_height + 4 + len(lines) * tall + (len(lines) - 1) * LANE + PADDING
@@ -180,13 +197,14 @@ def _cells(diagram: Diagram) -> dict[tuple[int, int], list[Block]]:
     return cells
 
 
-def _columns(diagram: Diagram, shapes: Mapping[Block, BlockShape]) -> list[Rect]:
+def _columns(diagram: Diagram, shapes: Mapping[Block, BlockShape], least: float) -> list[Rect]:
     widths = [80.0] * len(diagram.columns)
     for (_, column), blocks in _cells(diagram).items():
         needed = sum(shapes[block].width for block in blocks) + SPACE_IN_ROW * (len(blocks) - 1)
         widths[column] = max(widths[column], needed + 2 * SPACE_OF_COLUMN)
     columns, x = list[Rect](), 0.0
-    for wide in widths:
+    more = max(least - sum(widths), 0.0) / max(len(widths), 1)
+    for wide in (wide + more for wide in widths):
         columns.append(Rect(x, 0, wide, 0))
         x += wide
     return columns
@@ -237,5 +255,5 @@ def _rows(diagram: Diagram, shapes: Mapping[Block, BlockShape]) -> tuple[tuple[t
     for i in reversed(range(len(heights))):
         tops.append((y, y + heights[i]))
         crossing = sum(level[arc.tail] < i <= level[arc.head] for arc in diagram.arcs)
-        y += heights[i] + (min(40 + 6 * crossing**0.5, 110) if i else 0)
+        y += heights[i] + (min(50 + 6 * crossing**0.5, 110) if i else 0)
     return tuple(reversed(tops)), y

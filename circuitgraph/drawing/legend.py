@@ -20,7 +20,7 @@ from circuitgraph.drawing.style import (
     number,
     verdict,
 )
-from circuitgraph.drawing.text import one_line, width, wrap
+from circuitgraph.drawing.text import fill, one_line, width
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.spec.model import BaseRun, PathKind
 
@@ -46,11 +46,22 @@ def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark,
             marks += [_sample(x, y - 3.5, stroke), Text(x + LENGTH + 6, y, text, SIZE, INK)]
             x += LENGTH + 6 + width(text, SIZE) + SPACE
     y += LINE + 2
-    for sentence in _sentences(graph, found):
-        for line in wrap(sentence, SIZE, area.width, lines=3):
-            marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
-            y += LINE - 2.5
+    for line in _packed(_sentences(graph, found), area.width):
+        marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
+        y += LINE - 2.5
     return tuple(marks), y - LINE
+
+
+def _packed(sentences: Iterable[str], limit: float) -> list[str]:
+    """Sentences in lines: side by side where they fit whole, broken only where one is longer than a line."""
+    lines = [""]
+    for sentence in filter(None, sentences):
+        together = f"{lines[-1]} {sentence}".strip()
+        if width(together, SIZE) <= limit:
+            lines[-1] = together
+        else:
+            lines += fill(sentence, SIZE, limit, lines=8)
+    return [line for line in lines if line]
 
 
 def _sample(x: float, y: float, stroke: Stroke) -> Sample:
@@ -65,18 +76,26 @@ def _samples(graph: CircuitGraph, found: Finding) -> list[list[tuple[Stroke, str
     seen = {verdict(row) for row in found.rows.values()}
     metric = one_line(next(iter(found.rows.values())).metric)
     kinds = [
-        (Verdict.POSITIVE, Stroke(POSITIVE, 2.6), f"patching raises {metric}"),
-        (Verdict.NEGATIVE, Stroke(NEGATIVE, 2.6, Dash.DASHED), f"patching lowers {metric}"),
+        (Verdict.POSITIVE, Stroke(POSITIVE, 2.6), f"positive: patching raises {metric}"),
+        (Verdict.NEGATIVE, Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: patching lowers {metric}"),
         (Verdict.UNDECIDED, Stroke(UNDECIDED, 1.4, Dash.DOTTED), "95 % interval contains 0"),
     ]
-    samples = [[(stroke, text)] for kind, stroke, text in kinds if kind in seen]
+    distance = _is_distance(found)
+    samples = [[(s, text)] for kind, s, text in kinds if kind in seen and not (distance and kind is Verdict.POSITIVE)]
     if any(id_ not in found.rows for id_ in graph.by_id):
         samples.append([(Stroke(UNMEASURED, 1.0), "not measured")])
     if found.largest:
-        sizes = [found.largest / part for part in (1, 4, 16)]
-        samples.append([(Stroke(SOFT_INK, found.width(size)), number(size, found.digits)) for size in sizes])
-        samples[-1][0] = (samples[-1][0][0], f"|effect| = {samples[-1][0][1]}")
+        smallest = min(abs(row.effect) for row in found.rows.values())
+        sizes = [found.largest / part for part in (1, 4, 16) if part == 1 or found.largest / part >= smallest]
+        color, name = (POSITIVE, "effect") if distance else (SOFT_INK, "|effect|")
+        samples.append([(Stroke(color, found.width(size)), number(size, found.digits)) for size in sizes])
+        samples[-1][0] = (samples[-1][0][0], f"{name} = {samples[-1][0][1]}")
     return samples
+
+
+def _is_distance(found: Finding) -> bool:
+    """Whether the metric has one sign alone: a divergence from the base run is 0 there and positive elsewhere."""
+    return all(row.metric_base == 0 and row.effect >= 0 for row in found.rows.values())
 
 
 def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
@@ -85,11 +104,13 @@ def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
         row = next(iter(found.rows.values()))
         counts = sorted({row.n for row in found.rows.values()})
         pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+        name, size = one_line(row.metric), "effect" if _is_distance(found) else "|effect|"
         lines.append(
-            f"effect = {one_line(row.metric)}(patched) − {one_line(row.metric)}(base), mean over n\u00a0=\u00a0{pairs} "
-            f"prompt pair{'' if counts == [1] else 's'}; line width is proportional to √|effect|."
+            f"effect = {name}(patched) − {name}(base), mean over n\u00a0=\u00a0{pairs} "
+            f"prompt pair{'' if counts == [1] else 's'}."
         )
-    lines.append(" ".join(filter(None, [_direction(graph), _path(graph)])))
+        lines.append(f"Line width is proportional to √{size}.")
+    lines += [_direction(graph), _path(graph)]
     if any(receiver.ports for _, receiver, _ in graph.arcs()):
         lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
     if any(isinstance(claim, NodeClaim) for claim in graph.claims):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from circuitgraph.drawing.curves import Curve
 from circuitgraph.drawing.diagram import Arc, Diagram, Spot
 from circuitgraph.drawing.layout import (
     BOX_TEXT,
@@ -18,7 +20,6 @@ from circuitgraph.drawing.layout import (
     Places,
     port_name,
 )
-from circuitgraph.drawing.routes import Curve
 from circuitgraph.drawing.scene import Arrow, Box, Panel, Point, Rect, Stroke, Text
 from circuitgraph.drawing.style import (
     BADGE,
@@ -37,7 +38,7 @@ from circuitgraph.drawing.style import (
 )
 from circuitgraph.drawing.text import fit
 from circuitgraph.graph.claims import claim_label
-from circuitgraph.nodes import Residual, layer_of
+from circuitgraph.nodes import MLP, Neuron, Residual, layer_of
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
@@ -185,13 +186,29 @@ def columns(drawn: Diagram, placed: Places) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def layer_names(drawn: Diagram, placed: Places, x: float) -> list[Text]:
-    """`layer 3` or `layers 9–11` at the left of the rows."""
-    names = []
-    for (top, bottom), row in zip(placed.rows, drawn.rows, strict=False):
+def layer_names(drawn: Diagram) -> list[str]:
+    """`layer 3` or `layers 9–11` for each row, "" for rows without; where a layer takes two, which half is which."""
+    names, halves = list[str](), list[str]()
+    for row in drawn.rows:
         nodes = [spot.node for block in row for spot in block.spots if not isinstance(spot.node, Residual)]
         layers = sorted({layer for node in nodes if (layer := layer_of(node)) is not None})
-        if layers:
-            text = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]}–{layers[-1]}"
-            names.append(Text(x, (top + bottom) / 2 + 3.5, text, LAYER_TEXT, SOFT_INK))
-    return names
+        mlps = {isinstance(node, MLP | Neuron) for node in nodes if layer_of(node) is not None}
+        halves.append("" if len(mlps) != 1 else "MLP" if True in mlps else "attention")
+        name = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]}–{layers[-1]}" if layers else ""
+        names.append(name)
+    drawn_in: dict[str, set[str]] = defaultdict(set)
+    for name, half in zip(names, halves, strict=True):
+        drawn_in[name].add(half)
+    return [
+        f"{name} {half}" if name and drawn_in[name] == {"MLP", "attention"} else name
+        for name, half in zip(names, halves, strict=True)
+    ]
+
+
+def beside_rows(names: Sequence[str], placed: Places, x: float) -> list[Text]:
+    """The names of the rows, written at `x` beside them."""
+    return [
+        Text(x, (top + bottom) / 2 + 3.5, name, LAYER_TEXT, SOFT_INK)
+        for name, (top, bottom) in zip(names, placed.rows, strict=False)
+        if name
+    ]

@@ -6,12 +6,12 @@ xdot language) of an empty graph that `nop2` leaves as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import hypot
 from typing import Literal
 
-from circuitgraph.drawing.notes import points
+from circuitgraph.drawing.curves import Curve, dashes, points
 from circuitgraph.drawing.process import graphviz
 from circuitgraph.drawing.scene import Arrow, Panel, Point, Rect, Sample, Scene, Stroke, Text
 from circuitgraph.drawing.text import FONT, one_line
@@ -72,7 +72,7 @@ class _Painter:
                 case Sample():
                     yield from self._arrow(mark)
 
-    def _points(self, points: tuple[Point, ...] | list[Point]) -> str:
+    def _points(self, points: Sequence[Point]) -> str:
         return f"{len(points)} " + " ".join(f"{FINE * x:.1f} {FINE * (self.scene.height - y):.1f}" for x, y in points)
 
     def _pen(self, stroke: Stroke) -> str:
@@ -87,10 +87,11 @@ class _Painter:
             corners = ((rect.x, rect.y), (rect.right, rect.y), (rect.right, rect.bottom), (rect.x, rect.bottom))
             yield f"P {self._points(corners)}"
         if border:
-            yield from self._line(outline, border)
+            yield from self._line(outline, border, border.pattern)
 
     def _panel(self, panel: Panel) -> Iterator[str]:
-        yield from self._rect(panel.rect, panel.fill, panel.border, panel.radius)
+        if panel.fill is not None:
+            yield from self._rect(panel.rect, panel.fill, panel.border, panel.radius)
         for text in panel.texts:
             yield from self._text(text)
 
@@ -102,17 +103,17 @@ class _Painter:
             yield f"T {FINE * text.x:.1f} {FINE * (self.scene.height - text.y):.1f} {align} 0 {_counted(line)}"
 
     def _arrow(self, arrow: Arrow | Sample) -> Iterator[str]:
-        yield from self._line(list(arrow.curve), arrow.stroke)
+        yield from self._line(arrow.curve, arrow.stroke, dashes(arrow.curve, arrow.stroke))
         if arrow.tip:
             color = arrow.stroke.color
             yield f"{_color('C', color, arrow.stroke.opacity)} {_color('c', color, 0)} P {self._points(arrow.tip)}"
 
-    def _line(self, curve: list[Point], stroke: Stroke) -> Iterator[str]:
+    def _line(self, curve: Curve, stroke: Stroke, pattern: tuple[float, float] | None) -> Iterator[str]:
         yield self._pen(stroke)
-        if stroke.pattern is None:
+        if pattern is None:
             yield f"B {self._points(curve)}"
         else:
-            yield from (f"L {self._points(dash)}" for dash in _dashes(curve, *stroke.pattern))
+            yield from (f"L {self._points(dash)}" for dash in _pieces(curve, *pattern))
 
 
 def _color(operation: str, color: str, opacity: float = 1.0) -> str:
@@ -127,23 +128,23 @@ def _counted(text: str) -> str:
     return f"{len(text.encode('utf-8'))} -{text}"
 
 
-def _rounded(rect: Rect, radius: float) -> list[Point]:
+def _rounded(rect: Rect, radius: float) -> Curve:
     """The outline as a closed chain of cubic Béziers."""
     x0, y0, x1, y1, r = rect.x, rect.y, rect.right, rect.bottom, radius
     k = r * (1 - CORNER)
-    return [
+    return (
         (x0 + r, y0), (x0 + r, y0), (x1 - r, y0), (x1 - r, y0), (x1 - k, y0), (x1, y0 + k), (x1, y0 + r),
         (x1, y0 + r), (x1, y1 - r), (x1, y1 - r), (x1, y1 - k), (x1 - k, y1), (x1 - r, y1),
         (x1 - r, y1), (x0 + r, y1), (x0 + r, y1), (x0 + k, y1), (x0, y1 - k), (x0, y1 - r),
         (x0, y1 - r), (x0, y0 + r), (x0, y0 + r), (x0, y0 + k), (x0 + k, y0), (x0 + r, y0),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def _dashes(curve: list[Point], on: float, off: float) -> Iterator[list[Point]]:
+def _pieces(curve: Curve, on: float, off: float) -> Iterator[list[Point]]:
     """The pieces of a curve that are drawn, as polylines; Graphviz' own dashes do not grow with the line."""
     drawing, left = True, on
     dash: list[Point] = [curve[0]]
-    for start, end in pairwise([*points(tuple(curve)), curve[-1]]):
+    for start, end in pairwise([*points(curve), curve[-1]]):
         length = hypot(end[0] - start[0], end[1] - start[1])
         at = 0.0
         while length - at > left:

@@ -11,23 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from circuitgraph.drawing.curves import Curve, smooth
 from circuitgraph.drawing.diagram import Arc, Block, Diagram, Spot
-from circuitgraph.drawing.layout import Places
+from circuitgraph.drawing.layout import Places, pitch_of
 from circuitgraph.drawing.scene import Point, Rect
 from circuitgraph.drawing.spacing import settle
 
 MARGIN = 26.0
 """How far arrows may pass outside the outermost blocks."""
 CLEARANCE = 7.0
-FEW = 60
-"""Up to so many arrows, each gets room for the widest line."""
 TURN = 40.0
 """What a turn costs, in points of sideways movement."""
+SHIFT = 4 / 3
+"""A cubic's middle moves by three quarters of what its two control points move."""
 MOST_WAYS = 12
 """How many ways are kept in mind while one is looked for."""
 
 Gap = tuple[float, float]
-Curve = tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,14 @@ def routes(diagram: Diagram, layout: Places) -> list[Curve]:
     reach = [sorted((level[home[arc.tail]], level[home[arc.head]])) for arc in diagram.arcs]
     traffic = [sum(low < row <= high for low, high in reach) for row in range(len(diagram.rows))]
     ways = {bundle: _way(bundle, level, gaps, traffic, layout) for bundle in bundles}
-    pitch = 6.5 if len(diagram.arcs) <= FEW else 3.5
+    pitch = pitch_of(diagram.arcs)
     starts, ends = _slots(diagram, layout, home, ways, pitch)
     lanes = _lanes(bundles, ways, starts, ends, pitch)
-    return [
-        _curve(arc, (home[arc.tail], home[arc.head]), starts[i], ends[i], lanes[i], level, layout)
+    lines = [
+        _line(arc, (home[arc.tail], home[arc.head]), starts[i], ends[i], lanes[i], level, layout)
         for i, arc in enumerate(diagram.arcs)
     ]
+    return [smooth(line, shifts) for line, shifts in zip(lines, _shifts(lines, pitch), strict=True)]
 
 
 def _gaps(row: int, level: Mapping[Block, int], layout: Places) -> list[Gap]:
@@ -164,7 +165,7 @@ def _lanes(
     """Arrow → (row, x) for each row it passes; arrows that share a gap are set apart."""
     users: dict[tuple[int, Gap], list[tuple[float, float, int]]] = defaultdict(list)
     for bundle, way in ways.items():
-        strands = sorted(bundles[bundle], key=lambda i: (starts[i][0] + ends[i][0], i))
+        strands = sorted(bundles[bundle], key=lambda i: (starts[i][0], ends[i][0], i))
         middle = sum(starts[i][0] for i in strands) / len(strands)
         for before, here, after in zip([None, *way], way, [*way[1:], None], strict=False):
             for k, i in enumerate(strands):
@@ -182,7 +183,7 @@ def _lanes(
     return lanes
 
 
-def _curve(
+def _line(
     arc: Arc,
     bundle: Bundle,
     start: Point,
@@ -190,10 +191,11 @@ def _curve(
     lanes: Sequence[tuple[int, float]],
     level: Mapping[Block, int],
     layout: Places,
-) -> Curve:
+) -> list[Point]:
+    """The points an arrow passes; `smooth` rounds the corners off."""
     tail, head = bundle
     if tail == head:
-        return _join([start, *_inside(arc.tail, arc.head, tail, layout), end])
+        return [start, *_inside(arc.tail, arc.head, tail, layout), end]
     top_of_tail, bottom_of_head = layout.rows[level[tail]][0], layout.rows[level[head]][1]
     way: list[Point] = _out(arc.tail, tail, start, layout)
     way.append((way[-1][0], top_of_tail))
@@ -203,7 +205,7 @@ def _curve(
         way += [(x, bottom), (x, top)] if upwards else [(x, top), (x, bottom)]
     into = _in(arc.head, head, end, layout)
     way.append((into[0][0], bottom_of_head))
-    return _join([*way, *into])
+    return [*way, *into]
 
 
 def _out(spot: Spot, block: Block, start: Point, layout: Places) -> list[Point]:
@@ -250,16 +252,33 @@ def _past(line: Sequence[Spot], x: float, spot: Spot, block: Block, layout: Plac
     return [(at, boxes[0].bottom), (at, boxes[0].y)]
 
 
-def _join(way: Sequence[Point]) -> Curve:
-    """Cubic Béziers through the points, upright at each of them; steps of no length are dropped."""
-    points = [way[0], *(b for a, b in pairwise(way) if abs(a[0] - b[0]) > 0.01 or abs(a[1] - b[1]) > 0.01)]
-    curve = [points[0]]
-    for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
-        if y1 < y0:
-            bend0 = bend1 = (y1 - y0) * 0.5
-        else:  # downwards or level: leave and arrive in the direction of the neighbouring steps
-            bend0 = -24.0 if i == 0 or points[i][1] < points[i - 1][1] else (y1 - y0) * 0.5 or 24.0
-            last = i == len(points) - 2
-            bend1 = -24.0 if last or points[i + 2][1] < points[i + 1][1] else (y1 - y0) * 0.5 or 24.0
-        curve += [(x0, y0 + bend0), (x1, y1 - bend1), (x1, y1)]
-    return tuple(curve)
+def _shifts(lines: Sequence[Sequence[Point]], pitch: float) -> list[list[float]]:
+    """Line → step → how far its sideways run is moved down, so that arrows that run the same way stay apart.
+
+    Of arrows that rise to the right, the leftmost runs highest: it crosses none of its neighbours.
+    """
+    shifts = [[0.0] * (len(line) - 1) for line in lines]
+    together: dict[tuple[float, float, bool], list[tuple[float, float, int, int]]] = defaultdict(list)
+    for i, line in enumerate(lines):
+        for k, ((x0, y0), (x1, y1)) in enumerate(pairwise(line)):
+            if 2 * abs(x1 - x0) > y0 - y1 > 0:
+                sign = 1 if x1 > x0 else -1
+                together[y0, y1, x1 > x0].append((sign * x0, sign * x1, i, k))
+    for (bottom, top, _), steps in together.items():
+        for run in _runs(sorted(steps)):
+            apart = min(0.8 * pitch, 0.5 * (bottom - top) / len(run))
+            for rank, (_, _, i, k) in enumerate(run):
+                shifts[i][k] = (rank - (len(run) - 1) / 2) * apart * SHIFT
+    return shifts
+
+
+def _runs(steps: Sequence[tuple[float, float, int, int]]) -> list[list[tuple[float, float, int, int]]]:
+    """Steps (from, to, …) in order of `from`, cut where none reaches over to the next."""
+    runs: list[list[tuple[float, float, int, int]]] = []
+    reach = float("-inf")
+    for step in steps:
+        if step[0] > reach:
+            runs.append([])
+        runs[-1].append(step)
+        reach = max(reach, step[1])
+    return runs

@@ -33,19 +33,19 @@ class Stroke:
             case Dash.SOLID:
                 return None
             case Dash.DASHED:
-                return (5 + 0.5 * self.width, 2.5 + 0.4 * self.width)
+                return (4.2 + 1.4 * self.width, 2.0 + 0.4 * self.width)
             case Dash.DOTTED:
                 return (1.2 * self.width, 1.4 + 1.6 * self.width)
 
     @property
     def tip_length(self) -> float:
         """Length of an arrowhead on this line."""
-        return 4.5 + 1.1 * self.width
+        return 4.5 + self.width
 
     @property
     def tip_width(self) -> float:
         """Width of an arrowhead on this line."""
-        return 4.0 + 1.5 * self.width
+        return 3.8 + 1.3 * self.width
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,10 @@ class Rect:
         """Whether the point lies inside."""
         return self.x <= point[0] <= self.right and self.y <= point[1] <= self.bottom
 
+    def holds(self, other: Rect) -> bool:
+        """Whether the whole of `other` lies inside."""
+        return self.contains((other.x, other.y)) and self.contains((other.right, other.bottom))
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -101,10 +105,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A filled rectangle with round corners, its lines of text, and what a pointer over it is told."""
+    """A rectangle with round corners, its lines of text, and what a pointer over it is told."""
 
     rect: Rect
-    fill: str
+    fill: str | None
+    """None = the text alone is seen."""
     border: Stroke | None = None
     radius: float = 0.0
     texts: tuple[Text, ...] = ()
@@ -171,7 +176,7 @@ class Scene:
     """The names of the clusters."""
     boxes: tuple[Box, ...]
     notes: tuple[Panel, ...]
-    """The effects written on the strongest arrows."""
+    """The effects written beside the strongest arrows."""
     texts: tuple[Text, ...]
     """Title, description, and the names of the layers."""
     legend: tuple[Text | Sample, ...]

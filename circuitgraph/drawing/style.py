@@ -30,7 +30,7 @@ UNDECIDED = "#7c8591"
 NEUTRAL = "#41566f"
 UNMEASURED = "#b9c1cb"
 
-WIDEST = 6.0
+WIDEST = 5.0
 NARROWEST = 0.9
 MINUS = "−"
 FULL_INK = 60
@@ -96,7 +96,7 @@ def finding(graph: CircuitGraph, rows: Sequence[Row] | None) -> Finding:
             raise NotFiniteError(f"the effect of '{row.label}' is not finite and cannot be drawn")
     largest = max((abs(row.effect) for row in first), default=0.0)
     order = sorted(first, key=lambda row: -abs(row.effect))
-    widest = WIDEST if len(first) <= FULL_INK else 4.5
+    widest = WIDEST if len(first) <= FULL_INK else 4.0
     return Finding({row.id: row for row in first}, largest, widest, {row.id: i for i, row in enumerate(order)})
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
-from circuitgraph.drawing.scene import Arrow, Box, Panel, Point, Sample, Scene, Stroke, Text
+from circuitgraph.drawing.curves import dashes
+from circuitgraph.drawing.scene import Arrow, Box, Panel, Point, Rect, Sample, Scene, Stroke, Text
 from circuitgraph.drawing.text import FONT, each_line, one_line
 
 FAMILIES = f"'{FONT}', 'Liberation Sans', Arimo, Arial, Helvetica, sans-serif"
@@ -49,12 +50,10 @@ def _points(points: tuple[Point, ...]) -> str:
     return " ".join(f"{number(x)},{number(y)}" for x, y in points)
 
 
-def _stroke(stroke: Stroke | None) -> str:
-    if stroke is None:
-        return ""
+def _stroke(stroke: Stroke, pattern: tuple[float, float] | None) -> str:
     text = f' stroke="{stroke.color}" stroke-width="{number(stroke.width)}"'
-    if stroke.pattern:
-        text += f' stroke-dasharray="{" ".join(map(number, stroke.pattern))}"'
+    if pattern:
+        text += f' stroke-dasharray="{" ".join(map(number, pattern))}"'
     if stroke.opacity < 1:
         text += f' stroke-opacity="{number(stroke.opacity)}"'
     return text
@@ -70,14 +69,18 @@ def _text(text: Text) -> str:
 
 
 def _panel(panel: Panel) -> str:
-    r = panel.rect
-    radius = f' rx="{number(panel.radius)}"' if panel.radius else ""
-    rect = (
-        f'<rect x="{number(r.x)}" y="{number(r.y)}" width="{number(r.width)}" height="{number(r.height)}"{radius} '
-        f'fill="{panel.fill}"{_stroke(panel.border)}/>'
-    )
     tooltip = f"<title>{clean(panel.tooltip)}</title>" if panel.tooltip else ""
+    rect = "" if panel.fill is None else _rect(panel.rect, panel.fill, panel.border, panel.radius)
     return f"<g>{tooltip}{rect}{''.join(map(_text, panel.texts))}</g>"
+
+
+def _rect(r: Rect, fill: str, border: Stroke | None, round_by: float) -> str:
+    radius = f' rx="{number(round_by)}"' if round_by else ""
+    outline = _stroke(border, border.pattern) if border else ""
+    return (
+        f'<rect x="{number(r.x)}" y="{number(r.y)}" width="{number(r.width)}" height="{number(r.height)}"{radius} '
+        f'fill="{fill}"{outline}/>'
+    )
 
 
 def _box(box: Box) -> str:
@@ -87,7 +90,9 @@ def _box(box: Box) -> str:
 
 
 def _line(curve: tuple[Point, ...], tip: tuple[Point, ...] | None, stroke: Stroke) -> str:
-    line = f'<path d="M{_points(curve[:1])} C{_points(curve[1:])}" fill="none"{_stroke(stroke)}/>'
+    line = (
+        f'<path d="M{_points(curve[:1])} C{_points(curve[1:])}" fill="none"{_stroke(stroke, dashes(curve, stroke))}/>'
+    )
     opacity = f' fill-opacity="{number(stroke.opacity)}"' if stroke.opacity < 1 else ""
     return line + (f'<polygon points="{_points(tip)}" fill="{stroke.color}"{opacity}/>' if tip else "")
 

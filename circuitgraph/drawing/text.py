@@ -84,16 +84,17 @@ def fit(text: str, size: float, limit: float, *, bold: bool = False) -> str:
 
 def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
     """The text in at most `lines` lines of about equal length, no wider than `limit`; the rest is cut off."""
-    broken = _fill(text, size, limit, lines, bold)
+    broken = fill(text, size, limit, lines=lines, bold=bold)
     if len(broken) > 1 and not broken[-1].endswith(ELLIPSIS):
         for part in range(10, 20):
-            even = _fill(text, size, limit * part / 20, lines, bold)
+            even = fill(text, size, limit * part / 20, lines=lines, bold=bold)
             if len(even) == len(broken) and not any(line.endswith(ELLIPSIS) for line in even):
                 return even
     return broken
 
 
-def _fill(text: str, size: float, limit: float, lines: int, bold: bool) -> tuple[str, ...]:
+def fill(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
+    """The text in at most `lines` lines, each as full as it can be; the rest is cut off."""
     words, done = one_line(text).split(" "), list[str]()
     while words and words != [""]:
         if len(done) == lines - 1:
