@@ -115,8 +115,11 @@ def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layer
     if isinstance(what, str | Path) and Path(what).is_dir():
         what = load_run(what)
     if isinstance(what, RunResult):
-        return draw(what.graph, path, rows=what.primary, layout=layout, title=title)
-    return draw(check(what).graph, path, layout=layout, title=title)
+        positions = what.provenance.get("settings", {}).get("positions")
+        return draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
+    found = check(what)
+    positions = found.prompts.position_names() if found.prompts else None
+    return draw(found.graph, path, layout=layout, title=title, positions=positions)
 
 
 def load_run(path: str | Path) -> RunResult:

@@ -68,7 +68,7 @@ class Running:
                 rows,
                 clusters=self.prompts.clusters,
                 warnings=warnings,
-                draw=lambda: svg(scene(self.checked.graph, primary)),
+                draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
         return self._result(measured, rows, warnings, origin, str(directory.path))
 
@@ -110,6 +110,7 @@ class Running:
                 "spec": spec.model_dump(mode="json", exclude_defaults=True),
                 "model": {"kind": self.checked.location.kind, "name": self.checked.location.name},
                 "pairs": len(self.prompts),
+                "positions": list(self.prompts.position_names()),
                 "executor": NAME,
             },
             seed=spec.intervention.seed,

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from circuitgraph.errors import FileError, InputError, Problem
 from circuitgraph.nodes import parse_position
 from circuitgraph.prompts.load import Loaded, load_prompts
-from circuitgraph.prompts.pairs import Pair
+from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.prompts.raw import RawPair, Span
 from circuitgraph.prompts.resolve import Bos, Complaint, resolve
 from circuitgraph.prompts.tokenizer import PromptTokenizer, load_tokenizer
@@ -467,6 +467,12 @@ def test_a_bad_row_is_told_by_file_and_line(tmp_path: Path, content: str, line: 
     (problem,) = from_file(tmp_path / "pairs.csv", content).problems
     assert message in problem.message
     assert problem.line == line
+
+
+def test_names_of_positions_stand_in_the_order_of_the_prompts() -> None:
+    first = Pair((1, 2, 3), None, (), (), {"END": 2, "B": 2, "A": 0, "BOS": 0})
+    second = Pair((1, 2, 3, 4, 5), None, (), (), {"C": 3, "B": 1, "A": 3})
+    assert PromptSet((first, second)).position_names() == ("BOS", "B", "A", "END", "C")  # 0, 1.5, 1.5, 2, 3
 
 
 def test_a_csv_row_that_is_not_utf8_ends_the_reading(tmp_path: Path) -> None:

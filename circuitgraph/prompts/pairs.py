@@ -77,6 +77,14 @@ class PromptSet:
         """The token index of `position` in every pair."""
         return tuple(pair.index(position) for pair in self.pairs)
 
+    def position_names(self) -> tuple[str, ...]:
+        """The names of positions from left to right: by their mean index, ties as they are first mentioned."""
+        found: dict[str, list[int]] = {}
+        for pair in self.pairs:
+            for name, index in pair.positions.items():
+                found.setdefault(name, []).append(index)
+        return tuple(sorted(found, key=lambda name: sum(found[name]) / len(found[name])))
+
     def digest(self) -> str:
         """sha256 over ids, answers, positions and clusters: equal prompts, equal digest."""
         rows = [
