@@ -120,8 +120,7 @@ def run(
     checked = _checked(spec, set_, strict)
     directory = Path(out) if out is not None else Path("runs") / checked.spec.name
     experiments = _count(len(checked.graph.claims), "experiment")
-    _note(f"{checked.spec.name}: {experiments} on {checked.location.name} → {directory}")
-    with _progress() as progress:
+    with _ProgressBar(f"{checked.spec.name}: {experiments} on {checked.location.name} → {directory}") as progress:
         result = api.run(
             spec,
             out=directory,
@@ -140,7 +139,7 @@ def run(
 
     typer.echo(ranked_table(result, top))
     _note(f"\ntables, drawing and provenance: {directory}/")
-    _note(f"next: circuitgraph render {directory} -o {checked.spec.name}.png")
+    _note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
 
 
 @app.command()
@@ -233,23 +232,31 @@ def _note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-class _progress:  # noqa: N801 (used as a function)
-    """A progress bar on stderr; silent where nobody watches."""
+class _ProgressBar:
+    """A progress bar on stderr, silent where nobody watches; the announcement comes when measuring starts."""
 
-    def __enter__(self) -> Progress:
+    def __init__(self, announcement: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
+        self._announcement: str | None = announcement
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self._bar.start()
         self._task = self._bar.add_task("loading the model", total=None)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
         return self._update
 
     def _update(self, done: int, total: int) -> None:
+        if self._announcement is not None:
+            _note(self._announcement)
+            if done >= total:
+                _note("nothing is left to measure")
+            self._announcement = None
         self._bar.update(self._task, completed=done, total=total, description="measuring")
 
     def __exit__(self, *_: object) -> None:

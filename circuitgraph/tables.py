@@ -23,6 +23,8 @@ def ranked_table(result: RunResult, top: int) -> str:
     lines = [_line(HEADER, widths), *(_line(row, widths) for row in rows)]
     if len(ranked) > top:
         lines.append(f"… {len(ranked) - top} more")
+    if len(result.metrics) > 1:
+        lines.append(f"also measured: {', '.join(result.metrics[1:])} (see edges.parquet)")
     settings = [f"{name}: {value}, where nothing else is said" for name, value in usual.items()]
     return "\n".join([*_facts(ranked), *settings, "", *lines])
 

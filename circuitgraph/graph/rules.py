@@ -178,7 +178,7 @@ def _meet(a: Address, b: Address) -> bool:
 
 
 def overwrite_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:
-    """Why recorded activations cannot be written over all of `receivers` together (DESIGN §3)."""
+    """Why recorded activations cannot be written over all of `receivers` together."""
     for late in receivers:
         if not isinstance(late.node, Logits | Residual):
             continue
