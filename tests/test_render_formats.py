@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -18,12 +19,15 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from circuitgraph import api
 from circuitgraph.drawing import FORMATS, Layout, dot, render, scene, svg
 from circuitgraph.drawing.curves import points
 from circuitgraph.drawing.text import FONT_DIRECTORY
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.nodes import parse
+from circuitgraph.plans import build_plan
+from circuitgraph.results.records import RunResult
 from tests.render_graphs import GRAPHS, NASTY, edge, graph, inside, mini, mixed, nasty, row, rows, tangle
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -223,6 +227,17 @@ def test_dot_layout_places_every_box_once(tmp_path: Path) -> None:
     for cluster in picture.clusters:
         assert any(inside(rect, cluster.rect) for rect in listed)
     assert render(subject, tmp_path / "x.svg", layout="dot").read_text() != svg(scene(subject))
+
+
+def test_a_run_is_drawn_in_the_order_of_its_prompts(tmp_path: Path) -> None:
+    subject = mini()
+    found = tuple(rows(subject))
+    origin = {"settings": {"positions": ["IO", "S2", "S1", "END"]}}
+    result = RunResult(subject, build_plan(subject), found, {}, origin, ("logit_diff",))
+    drawn = api.render(result, tmp_path / "x.svg").read_text()
+    assert drawn == svg(scene(subject, found, positions=["IO", "S2", "S1"])) != svg(scene(subject, found))
+    older = api.render(replace(result, provenance={}), tmp_path / "y.svg").read_text()
+    assert older == svg(scene(subject, found))
 
 
 # Refusals
