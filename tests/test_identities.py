@@ -55,7 +55,7 @@ def patched(model: TransformerModel, *claims: Claim) -> list[NDArray[np.float64]
 def swapped(model: TransformerModel, edges: Sequence[tuple[Sequence[str], str]], source: object) -> Measured:
     """Sets of senders added to receivers in one run: (senders, receiver) each."""
     how = Intervention(source=source)  # type: ignore[arg-type]  # one of the sources
-    some = experiment_of(EdgeClaim((parse("input"),), (parse("logits"),), how))
+    some = experiment_of(EdgeClaim((parse("input"),), (parse("logits"),), how), model.shape)
     swaps = tuple(Swap(tuple(map(parse, senders)), parse(receiver), how.source) for senders, receiver in edges)
     plan = Plan("test", (replace(some, isolations=(), propagate=Propagate(swaps)),))
     ((measured,),) = execute(model, plan, PROMPTS, bind_metrics([LOGIT_DIFF]))
@@ -360,3 +360,34 @@ def test_a_pair_does_not_depend_on_what_is_in_its_batch(tiny_model, family, dtyp
             assert close(alone.metric_base, measured.metric_base[i : i + 1], within)
             assert close(alone.metric_other, measured.metric_other[i : i + 1], within)
             assert close(alone.metric_patched, measured.metric_patched[i : i + 1], within)
+
+
+# Joined nodes of one layer ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "tl_bidirectional"])
+@pytest.mark.parametrize("path", list(PathKind))
+def test_a_neuron_sender_leaves_its_neighbours_free_to_respond(tiny_model, family, path):
+    """m1.n1 cannot reach m1.n5: joined as a sender, it takes nothing away from what a0.h0 does to m1.n5."""
+    model = tiny_model(family)
+    alone, joined = measure(model, edge("a0.h0", "m1.n5", path=path), edge(["a0.h0", "m1.n1"], "m1.n5", path=path))
+    assert np.abs(alone.effect).max() > 1e-6
+    assert close(joined.metric_patched, alone.metric_patched)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "gpt_neox"])
+def test_all_neurons_of_an_mlp_are_the_mlp(tiny_model, family):
+    model = tiny_model(family)
+    neurons = [f"m0.n{i}" for i in range(model.shape.d_mlp)]
+    joined, whole = patched(model, edge(neurons, "a2.h1<q>"), edge("m0", "a2.h1<q>"))
+    assert close(joined, whole, tolerance(family))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama"])
+def test_added_receivers_are_reached_only_by_what_comes_before_them(tiny_model, family):
+    """a1.h1 cannot reach a1.h0, nor m1 in a parallel block: joining it as a sender changes logits' share alone."""
+    model = tiny_model(family)
+    reached = (("a0.h0",), "a1.h0<q>"), (("a0.h0", "a1.h1"), "logits")
+    expected = swapped(model, reached, Counterfactual())
+    joined = edge(["a0.h0", "a1.h1"], ["a1.h0<q>", "logits"], receivers=ADD)
+    assert close(patched(model, joined)[0], expected.metric_patched)

@@ -243,6 +243,13 @@ BROKEN = [
     ),
     ("gpt2", untouched, plus(**{"transformer.h.1.x": torch.zeros(1)}), r"unexpected weights: transformer\.h\.1\.x$"),
     ("llama", plus(num_key_value_heads=4), untouched, r"another shape than config\.json says: .*k_proj"),
+    ("tl_bidirectional", plus(use_NTK_by_parts_rope=True), untouched, "use_NTK_by_parts_rope: True is not supported"),
+    (
+        "tl_bidirectional",
+        plus(positional_embedding_type="rotary"),
+        untouched,
+        "rotary embeddings that rotate halves are not supported in this layout, only rotary_adjacent_pairs: true",
+    ),
     ("tl_bidirectional", plus(parallel_attn_mlp=True), untouched, "parallel_attn_mlp: True is not supported"),
     ("tl_bidirectional", plus(use_local_attn=True), untouched, "use_local_attn: True is not supported"),
     ("tl_bidirectional", plus(act_fn="rel"), untouched, "act_fn='rel'"),

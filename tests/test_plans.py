@@ -33,10 +33,10 @@ from circuitgraph.plans import (
     Cost,
     Plan,
     PromptShape,
+    build,
     build_plan,
     cost_of,
     describe_cost,
-    experiment_of,
     explain,
     explain_plan,
     plan_hash,
@@ -64,6 +64,10 @@ def edge_set(*edges: tuple[str, str], **how: object) -> SetClaim:
 
 def plan_of(*claims: Claim, name: str = "test") -> Plan:
     return build_plan(CircuitGraph(name, SHAPE, (), claims))
+
+
+def experiment_of(claim: Claim) -> Experiment:
+    return build.experiment_of(claim, SHAPE)
 
 
 def words(claim: Claim, metrics: Sequence[str] = ("logit_diff at END",)) -> list[str]:
@@ -107,6 +111,15 @@ def test_joined_receivers_add_are_one_swap_each():
     assert experiment.propagate.writes == (
         Swap(senders, MOVER, Counterfactual()),
         Swap(senders, OTHER, Counterfactual()),
+    )
+
+
+def test_added_receivers_take_only_the_senders_before_them():
+    claim = edge(["a5.h5@S2", "a9.h0@S2"], ["a9.h6<q>@S2", "logits"], receivers=ReceiverMode.ADD)
+    late, final = parse("a9.h6<q>@S2"), parse("logits")
+    assert experiment_of(claim).propagate.writes == (
+        Swap((S2,), late, Counterfactual()),
+        Swap((S2, parse("a9.h0@S2")), final, Counterfactual()),
     )
 
 

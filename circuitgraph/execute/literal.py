@@ -23,7 +23,7 @@ from circuitgraph.execute.swaps import swap_writes
 from circuitgraph.metrics.readout import Readout
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
-from circuitgraph.nodes import Address
+from circuitgraph.nodes import Address, Neuron, Residual
 from circuitgraph.plans.types import Base, Counterfactual, Experiment, Free, Isolate, Recorded, Source, Swap, Value
 from circuitgraph.spec.model import BaseRun
 
@@ -37,7 +37,18 @@ def refuses(experiment: Experiment) -> str | None:
     for source in experiment.sources:
         if not isinstance(source, Counterfactual | Base):
             return f"the source '{source}' cannot be executed yet; it can be checked, planned and drawn"
+    for isolation in experiment.isolations:
+        written, recorded = ({a.node for a in side} for side in (_written(isolation), isolation.record))
+        for node in written & recorded:
+            if isinstance(node, Neuron | Residual):
+                return (
+                    f"{node} is both a joined sender and a joined receiver, and its input is read where it is written"
+                )
     return None
+
+
+def _written(isolation: Isolate) -> tuple[Address, ...]:
+    return tuple(write.address for write in isolation.writes)
 
 
 def refuse_all(experiments: Sequence[Experiment]) -> None:
@@ -135,7 +146,9 @@ class LiteralExecutor:
     ) -> Mapping[Spot, Tensor]:
         """The inputs of the recorded nodes when only the written nodes differ from the base run."""
         edits = self._edits(isolation.writes, base, recorded)
-        frozen = self._frozen(base, isolation.free, edits)
+        frozen = self._frozen(base, isolation.free)
+        if isolation.free is Free.NONE:
+            edits = self._held_neurons(base, edits, frozen)
         sites = {*frozen, *(edit.spot.site for edit in edits)}
         writes = {site: _write(frozen.get(site), [e for e in edits if e.spot.site == site]) for site in sites}
         spots = tuple(spot for address in isolation.record for spot in input_spots(address, self.model.shape))
@@ -145,18 +158,25 @@ class LiteralExecutor:
         run = self.model.run(self.batch.ids(base), reads=[s.site for s in spots], writes=writes, stop_after=stop)
         return {spot: run.reads[spot.site] for spot in spots}
 
-    def _frozen(self, base: BaseRun, free: Free, edits: Sequence[Edit]) -> dict[Site, Tensor]:
-        """The sites held at their base values: all heads and, unless they are free, all MLPs.
-
-        An MLP of which single neurons are written is held at its neurons instead of its output.
-        """
+    def _frozen(self, base: BaseRun, free: Free) -> dict[Site, Tensor]:
+        """The sites held at their base values: all heads and, unless they are free, all MLPs."""
         kinds = (SiteKind.Z,) if free is Free.MLPS else (SiteKind.Z, SiteKind.MLP_OUT)
-        sites = sites_of(self.model.shape, kinds)
-        neurons = {edit.spot.site.layer for edit in edits if edit.spot.site.kind is SiteKind.NEURONS}
-        if free is Free.NONE:
-            sites = tuple(s for s in sites if s.kind is SiteKind.Z or s.layer not in neurons)
-            sites += tuple(Site(SiteKind.NEURONS, layer) for layer in neurons)
-        return {site: self._caches.reads[base][site] for site in sites}
+        return {site: self._caches.reads[base][site] for site in sites_of(self.model.shape, kinds)}
+
+    def _held_neurons(self, base: BaseRun, edits: Sequence[Edit], frozen: dict[Site, Tensor]) -> list[Edit]:
+        """Move edits of single neurons into the frozen output of their MLP; the other edits are returned.
+
+        The neurons themselves stay free: other neurons of the layer may be recorded as receivers.
+        """
+        reads = self._caches.reads[base]
+        for site in {edit.spot.site for edit in edits if edit.spot.site.kind is SiteKind.NEURONS}:
+            new = reads[site]
+            for edit in edits:
+                new = edit(new) if edit.spot.site == site else new
+            change = self.model.write(site, new) - self.model.write(site, reads[site])
+            out = Site(SiteKind.MLP_OUT, site.layer)
+            frozen[out] = frozen[out] + change
+        return [edit for edit in edits if edit.spot.site.kind is not SiteKind.NEURONS]
 
     # Stage 3 ----------------------------------------------------------------------------------
 

@@ -20,9 +20,9 @@ TL_LAYOUT = "transformer_lens"
 class Family:
     """Facts of one family.
 
-    `bos` is TransformerLens' default for prepending a BOS token; `post_norm` says that attention and
-    MLP outputs are normalised before they are added to the residual stream; `rotary` that positions
-    enter through rotated queries and keys; `norm_offset` that a norm's effective weight is 1 + w.
+    `bos` is TransformerLens' default for prepending a BOS token; `parallel` says that attention and MLP of
+    a block read the same stream (unless the config says otherwise); `post_norm` that their outputs are
+    normalised before they are added to it.
     """
 
     model_type: str
@@ -30,18 +30,16 @@ class Family:
     bos: bool = True
     parallel: bool = False
     post_norm: bool = False
-    rotary: bool = True
-    norm_offset: bool = False
 
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
     for family in (
-        Family("gpt2", "GPT-2", rotary=False),
+        Family("gpt2", "GPT-2"),
         Family("gpt_neox", "GPT-NeoX, Pythia", bos=False, parallel=True),
         Family("llama", "Llama"),
-        Family("gemma2", "Gemma 2", post_norm=True, norm_offset=True),
-        Family(TL_LAYOUT, "TransformerLens layout", bos=False, rotary=False),
+        Family("gemma2", "Gemma 2", post_norm=True),
+        Family(TL_LAYOUT, "TransformerLens layout", bos=False),
     )
 }
 

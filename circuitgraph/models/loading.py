@@ -38,7 +38,7 @@ _UNSUPPORTED = {
     "use_attn_scale": True,
     "num_experts": None,
     "relative_attention_max_distance": None,
-    "rotary_adjacent_pairs": False,
+    "use_NTK_by_parts_rope": False,
 }
 # Fields of which TransformerLens takes any unknown value for one of these.
 _CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -135,7 +135,11 @@ def _load_hugging_face(
             directory, "weights of another shape than config.json says", [k for k, *_ in info["mismatched_keys"]]
         )
         module = module.to(device).eval()
-        bridge = build_bridge_from_module(module, type(module).__name__, hf_config=module.config, device=device)
+        try:
+            bridge = build_bridge_from_module(module, type(module).__name__, hf_config=module.config, device=device)
+        except (AssertionError, AttributeError, NotImplementedError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"{directory}: TransformerLens cannot wrap this model: {reason}") from error
     return module, config.get("final_logit_softcapping"), bridge
 
 
@@ -151,6 +155,12 @@ def _load_tl_layout(
         if config.get(name, choices[0]) not in choices:
             have = ", ".join("null" if choice is None else choice for choice in choices)
             raise ModelError(f"{directory / 'config.json'}: {name}: {config[name]!r} is none of: {have}")
+    if config.get("positional_embedding_type") == "rotary" and not config.get("rotary_adjacent_pairs"):
+        # The native implementation rotates adjacent pairs whatever the config says.
+        raise ModelError(
+            f"{directory / 'config.json'}: rotary embeddings that rotate halves are not supported "
+            "in this layout, only rotary_adjacent_pairs: true"
+        )
     with _quiet():
         from transformer_lens.config import TransformerBridgeConfig
         from transformer_lens.model_bridge.sources.native import boot
@@ -162,7 +172,9 @@ def _load_tl_layout(
         try:
             bridge = boot(TransformerBridgeConfig.from_dict(fields), device=device, dtype=dtype)
             states = [load_file(str(file)) for file in weight_files(directory)]
-            state = {name: tensor for part in states for name, tensor in part.items()}
+            # Rotation tables are computed from the config.
+            tables = (".rotary_sin", ".rotary_cos")
+            state = {name: tensor for part in states for name, tensor in part.items() if not name.endswith(tables)}
             loaded = bridge.load_state_dict(convert_tl_checkpoint(state, bridge.cfg), strict=False)
         except (ValueError, TypeError, RuntimeError, NotImplementedError, SafetensorError) as error:
             raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error

@@ -14,6 +14,7 @@ from circuitgraph.graph.claims import (
     claim_id,
     claim_label,
 )
+from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address
 from circuitgraph.plans.types import (
     Experiment,
@@ -31,14 +32,14 @@ from circuitgraph.spec.model import PathKind, ReceiverMode
 
 def build_plan(graph: CircuitGraph) -> Plan:
     """One experiment per claim, in the order of the spec."""
-    return Plan(graph.name, tuple(experiment_of(claim) for claim in graph.claims))
+    return Plan(graph.name, tuple(experiment_of(claim, graph.shape) for claim in graph.claims))
 
 
-def experiment_of(claim: Claim) -> Experiment:
-    """The stages that measure one claim."""
+def experiment_of(claim: Claim, shape: ModelShape) -> Experiment:
+    """The stages that measure one claim on a model of this shape."""
     match claim:
         case EdgeClaim(_, receivers) if len(receivers) > 1 and claim.how.receivers is ReceiverMode.ADD:
-            return _experiment("edge", claim, (), tuple(Swap(claim.senders, r, claim.how.source) for r in receivers))
+            return _experiment("edge", claim, (), _additions(claim, shape))
         case EdgeClaim(senders, receivers):
             isolate = Isolate(tuple(Value(s, claim.how.source) for s in senders), _free(claim), receivers)
             return _experiment("edge", claim, (isolate,), tuple(Recorded(r, 0) for r in receivers))
@@ -77,6 +78,12 @@ def _hops(claim: ChainClaim, hops: tuple[Address, ...]) -> tuple[Isolate, ...]:
         for step, (here, there) in enumerate(itertools.pairwise(hops[1:]))
     )
     return (first, *later)
+
+
+def _additions(claim: EdgeClaim, shape: ModelShape) -> tuple[Swap, ...]:
+    """One swap per joined receiver, with the joined senders that come before it."""
+    senders = {r: tuple(s for s in claim.senders if shape.can_reach(s.node, r.node)) for r in claim.receivers}
+    return tuple(Swap(before, receiver, claim.how.source) for receiver, before in senders.items() if before)
 
 
 def _swaps(claim: SetClaim) -> tuple[Swap, ...]:
