@@ -24,7 +24,7 @@ from circuitgraph.models.proofs import compose, prove
 from circuitgraph.models.sites import Site, SiteKind, hook_name
 from circuitgraph.nodes import MLP, Residual
 from circuitgraph.spec.model import ModelSpec
-from tests.tiny import FAMILIES, HEADS, LAYERS, VOCAB
+from tests.tiny import FAMILIES, HEADS, LAYERS, VOCAB, tl_layout
 
 IDS = torch.randint(3, VOCAB, (2, 6), generator=torch.Generator().manual_seed(3))
 
@@ -343,3 +343,36 @@ def test_a_shape_says_which_nodes_there_are(tiny_model):
     assert tiny_model("gpt_neox").shape.problem_with(Residual(1, mid=True)) is not None
     assert tiny_model("gpt2").shape.problem_with(Residual(1, mid=True)) is None
     assert tiny_model("tl_attention_only").shape.problem_with(MLP(0)) is not None
+
+
+def test_rotary_embeddings_in_tl_layout_rotate_adjacent_pairs(tmp_path):
+    """Against plain torch: dimensions 2i and 2i + 1 of q and k turn by position · 10000^(−2i / d_head)."""
+    config, state = tl_layout("tl_attention_only")
+    config |= {"positional_embedding_type": "rotary", "rotary_adjacent_pairs": True, "rotary_dim": 8, "n_layers": 1}
+    config |= {"normalization_type": None}
+    kept = ("embed.", "unembed.", "blocks.0.attn")
+    state = {name: x for name, x in state.items() if name.startswith(kept)}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file(state, tmp_path / "model.safetensors")
+    model = load_model(Location("directory", "rotary", tmp_path), dtype="float64", device="cpu")
+    ids = torch.tensor([[5, 9, 11, 7, 30]])
+
+    weights = {name: x.double() for name, x in state.items()}
+    resid = weights["embed.W_E"][ids]
+    q, k, v = (
+        torch.einsum("bsd,hde->bhse", resid, weights[f"blocks.0.attn.W_{n}"])
+        + weights[f"blocks.0.attn.b_{n}"][:, None]
+        for n in "QKV"
+    )
+    angles = torch.arange(5.0)[:, None] * 10000.0 ** (-torch.arange(0, 8, 2) / 8)
+    turn = torch.polar(torch.ones_like(angles), angles).to(torch.complex128)
+
+    def rotate(x: torch.Tensor) -> torch.Tensor:
+        return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], 4, 2)) * turn).flatten(-2)
+
+    scores = rotate(q) @ rotate(k).transpose(-1, -2) / 8**0.5
+    pattern = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), -torch.inf).softmax(-1)
+    out = torch.einsum("bhse,hed->bsd", pattern @ v, weights["blocks.0.attn.W_O"]) + weights["blocks.0.attn.b_O"]
+    expected = (resid + out) @ weights["unembed.W_U"] + weights["unembed.b_U"]
+    # TransformerLens' rotation tables are float32.
+    assert torch.allclose(model.run(ids).logits, expected, atol=1e-5)
