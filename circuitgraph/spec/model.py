@@ -1,255 +1,44 @@
 """The pydantic mirror of a spec file: what may be written, with defaults. No file access here.
 
 Plugin sections (a metric, a prompt generator) keep their own keys; `circuitgraph.catalog`
-knows the parameter model of each name, and the loader checks the keys against it.
+knows the parameter model of each name, and the loader checks the keys against it. `kinds` and
+`inputs` hold parts of it; everything can be imported from here.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, Strict, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from circuitgraph.spec.inputs import ModelSpec, PairSpec, PromptsSpec, ReferenceSpec, ShapeSpec
+from circuitgraph.spec.kinds import (
+    Align,
+    BaseRun,
+    Count,
+    GeneratorSpec,
+    Integer,
+    Join,
+    MetricSpec,
+    NodeText,
+    NodeTexts,
+    PathKind,
+    PluginSpec,
+    ReceiverMode,
+    Section,
+    SourceKind,
+    as_plugin,
+)
 
 FORMAT_VERSION = 1
 
-
-class PathKind(StrEnum):
-    """What carries the sender's change to the receiver (docs/definitions.md)."""
-
-    DIRECT = "direct"
-    THROUGH_MLPS = "through-mlps"
-
-
-class BaseRun(StrEnum):
-    """Which prompt of the pair is patched: clean (noising) or corrupted (denoising)."""
-
-    CLEAN = "clean"
-    CORRUPTED = "corrupted"
-
-
-class SourceKind(StrEnum):
-    """Where the patched-in value comes from."""
-
-    COUNTERFACTUAL = "counterfactual"
-    MEAN = "mean"
-    ZERO = "zero"
-    RESAMPLE = "resample"
-
-
-class Join(StrEnum):
-    """Which members of groups take part in one experiment together."""
-
-    NONE = "none"
-    SENDERS = "senders"
-    RECEIVERS = "receivers"
-    BOTH = "both"
-
-
-class ReceiverMode(StrEnum):
-    """How joined receivers get their values: recorded and written over, or added to (docs/definitions.md)."""
-
-    OVERWRITE = "overwrite"
-    ADD = "add"
-
-
-class Align(StrEnum):
-    """How reference activations are matched to the tokens of a prompt."""
-
-    POSITION = "position"
-    NAME = "name"
-    POOLED = "pooled"
-
-
-def _number_for_a_node(raw: str, number: str) -> str:
-    """Why `raw` without quotes is no node; `number` is what YAML makes of it."""
-    layer, _, head = raw.partition(".")
-    if not (layer.isdecimal() and head.isdecimal()):
-        return f"{raw} is a number, not a node"
-    lost = f"the number {number} in YAML, and would name another head" if number != raw else "a number in YAML"
-    return f'{raw} without quotes is {lost}; write "{raw}" in quotes, or a{layer}.h{head}'
-
-
-def _node_text(value: Any) -> Any:
-    """Refuse what YAML made of an unquoted node, naming what was lost."""
-    if value is None:
-        raise ValueError("a node is needed here")
-    if isinstance(value, bool):
-        raise ValueError("a node is needed here, this is a boolean; quote the node")
-    if isinstance(value, float):
-        raise ValueError(_number_for_a_node(getattr(value, "raw", repr(value)), f"{value:g}"))
-    if isinstance(value, int):
-        raise ValueError(
-            f"{value} is a number, not a node; MLP {value} is m{value}, attention layer {value} is a{value}"
-        )
-    return value
-
-
-NodeText = Annotated[str, BeforeValidator(_node_text), Field(min_length=1)]
-"""A node, a pattern or a group, with ports and position: `"9.6"`, `a*.h*`, `movers<q>@END`."""
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-NodeTexts = Annotated[
-    tuple[NodeText, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_list, json_schema_input_type=NodeText | Annotated[list[NodeText], Field(min_length=1)]),
-]
-"""One node text or a list of them."""
-
-Count = Annotated[int, Strict(), Field(ge=1)]
-Integer = Annotated[int, Strict()]
-Flag = Annotated[bool, Strict()]
-Token = str | Integer
-"""Text that is one token, or a token id."""
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    noun: ClassVar[str] = "a section"
-    """What messages call this section."""
-
-
-class PluginSpec(BaseModel):
-    """A section whose keys belong to a plugin: `name` selects it, the rest are its parameters."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
-
-    noun: ClassVar[str] = "a plugin"
-
-    name: str
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The plugin's own keys."""
-        return dict(self.model_extra or {})
-
-
-class MetricSpec(PluginSpec):
-    """A metric: `name`, the position `at` which it is read, a `label`, and the metric's own keys."""
-
-    noun: ClassVar[str] = "a metric"
-
-
-class GeneratorSpec(PluginSpec):
-    """A prompt generator: `name` and the generator's own keys."""
-
-    noun: ClassVar[str] = "a generator"
-
-
-def _as_plugin(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-class ShapeSpec(Section):
-    """The shape of a model whose files are not at hand, so that plans can be made without it."""
-
-    noun: ClassVar[str] = "model.shape"
-
-    layers: Count
-    """Number of blocks."""
-    heads: Count
-    """Query heads of each block."""
-    kv_heads: Count | None = None
-    """Key and value heads of each block; as many as `heads` if not given."""
-    d_model: Count | None = None
-    """Width of the residual stream."""
-    d_head: Count | None = None
-    """Width of a head."""
-    d_mlp: Count | None = None
-    """Neurons of an MLP; needed where neurons are named."""
-    vocab: Count | None = None
-    """Number of tokens."""
-    context: Count | None = None
-    """Most tokens of a prompt."""
-    mlps: Flag = True
-    """Whether blocks have an MLP."""
-    parallel: Flag = False
-    """Whether attention and MLP of a block read the same residual stream (GPT-NeoX)."""
-    causal: Flag = True
-    """Whether a token sees only those before it."""
-    post_norm: Flag = False
-    """Whether outputs are normalised before they are added to the residual stream (Gemma 2)."""
-
-
-class ModelSpec(Section):
-    """Which model: a bundled name, a hub id, or a directory relative to the spec."""
-
-    noun: ClassVar[str] = "model"
-
-    name: str
-    """A bundled name, a directory, or a hub id such as `organisation/name`."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub model."""
-    dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32"
-    """What weights and activations are held in."""
-    device: str = "auto"
-    """`auto` (CUDA if there, else CPU), or a name that PyTorch knows, such as `cuda:1`."""
-    shape: ShapeSpec | None = None
-    """The model's shape, where its config.json is not at hand."""
-
-
-class PairSpec(Section):
-    """One prompt pair; token ids where the model has no tokenizer."""
-
-    noun: ClassVar[str] = "a prompt pair"
-
-    clean: str | tuple[Integer, ...]
-    """The clean prompt: text, or token ids."""
-    corrupted: str | tuple[Integer, ...] | None = None
-    """The corrupted prompt: as many tokens as the clean one. Not needed where no source is the counterfactual."""
-    answers: tuple[Token, ...] = ()
-    """Right answers: text that is one token, spaces included, or token ids."""
-    wrong_answers: tuple[Token, ...] = ()
-    """Wrong answers, in the same way."""
-    positions: dict[str, Integer] = Field(default_factory=dict)
-    """Name → index of a token of the prompt as written (BOS not counted), negative from the end."""
-    cluster: Token | None = None
-    """Pairs that share a template or are twins share a cluster; intervals respect it."""
-
-
-class PromptsSpec(Section):
-    """Where the prompt pairs come from: exactly one of generator, file, pairs."""
-
-    noun: ClassVar[str] = "prompts"
-
-    generator: (
-        Annotated[GeneratorSpec, BeforeValidator(_as_plugin, json_schema_input_type=str | GeneratorSpec)] | None
-    ) = None
-    """A generator by name with its keys."""
-    file: str | None = None
-    """A `.jsonl` or `.csv` file, relative to the spec."""
-    pairs: tuple[PairSpec, ...] | None = None
-    """The pairs themselves."""
-    bos: Literal["auto"] | Flag = "auto"
-    """Whether a BOS token is put before each prompt; `auto` does what the model family does."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> PromptsSpec:
-        given = [name for name in ("generator", "file", "pairs") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of generator, file, pairs (given: {', '.join(given) or 'none'})")
-        return self
-
-
-class ReferenceSpec(Section):
-    """The reference set of the sources `mean` and `resample`."""
-
-    noun: ClassVar[str] = "reference"
-
-    prompts: PromptsSpec
-    """Where the reference prompts come from; as `prompts` of the spec."""
-    side: BaseRun = BaseRun.CLEAN
-    """Which prompt of each reference pair is used."""
-    align: Align = Align.POSITION
-    """Match by position (prompts of one length), by position name, or pool all positions."""
+__all__ = [
+    "FORMAT_VERSION", "Align", "BaseRun", "CircuitSpec", "EdgeSpec", "GeneratorSpec", "GroupSpec",
+    "InterventionSpec", "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Overrides",
+    "PairOfEnds", "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "ReceiverMode", "ReferenceSpec", "Section",
+    "ShapeSpec", "SourceKind",
+]  # fmt: skip
 
 
 class InterventionSpec(Section):
@@ -387,7 +176,7 @@ class CircuitSpec(Section):
     prompts: PromptsSpec
     """The prompt pairs."""
     metrics: Annotated[
-        tuple[Annotated[MetricSpec, BeforeValidator(_as_plugin, json_schema_input_type=str | MetricSpec)], ...],
+        tuple[Annotated[MetricSpec, BeforeValidator(as_plugin, json_schema_input_type=str | MetricSpec)], ...],
         Field(min_length=1),
     ]
     """What is measured; the first is primary: it ranks the table and is drawn."""
