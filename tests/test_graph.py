@@ -242,6 +242,12 @@ class TestView:
         leaving = view.edges["a0.h1", "logits", claim_id(graph.claims[1])]
         assert (leaving["kind"], leaving["sender_position"]) == ("chain", "END")
 
+    def test_joined_ends_that_cannot_meet_have_no_arc(self):
+        graph = build(edges=[edge(["a1.h0", "a2.h1"], ["a2.h0<q>", "m2"], join="both")])
+        arcs = [(str(sender), str(receiver)) for sender, receiver, _ in graph.arcs()]
+        assert arcs == [("a1.h0", "a2.h0<q>"), ("a1.h0", "m2"), ("a2.h1", "m2")]
+        assert sorted(graph.to_networkx().edges()) == [("a1.h0", "a2.h0"), ("a1.h0", "m2"), ("a2.h1", "m2")]
+
     def test_graphml_keeps_everything(self):
         view = self.graph().to_networkx()
         file = io.BytesIO()

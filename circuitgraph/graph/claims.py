@@ -222,11 +222,15 @@ class CircuitGraph:
         return {claim_id(claim): claim for claim in self.claims}
 
     def arcs(self) -> Iterator[tuple[Address, Address, Claim]]:
-        """Every single sender → receiver pair of the claims, joined ones and sets taken apart."""
+        """Every single sender → receiver pair of the claims, joined ones and sets taken apart.
+
+        Of joined ends, those pairs that the residual stream connects: not each sender reaches each receiver.
+        """
         for claim in self.claims:
             match claim:
                 case EdgeClaim(senders, receivers):
-                    yield from ((s, r, claim) for s in senders for r in receivers)
+                    pairs = ((s, r) for s in senders for r in receivers)
+                    yield from ((s, r, claim) for s, r in pairs if self.shape.can_reach(s.node, r.node))
                 case ChainClaim(hops):
                     yield from ((s, r, claim) for s, r in pairwise(hops))
                 case SetClaim(edges):
