@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from circuitgraph.drawing import Scene, scene
 from circuitgraph.drawing.curves import dashes, length, points, spaced
 from circuitgraph.drawing.diagram import diagram
-from circuitgraph.drawing.scene import Dash, Rect, Stroke, Text
+from circuitgraph.drawing.scene import Dash, Rect, Sample, Stroke, Text
 from circuitgraph.drawing.spacing import settle
 from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, finding, number, signed
 from circuitgraph.drawing.text import fit, width, wrap
@@ -144,6 +144,22 @@ def test_sign_is_hue_and_dashes_size_is_width_and_undecided_is_dotted_grey() -> 
     assert (alone.color, alone.dash) == (POSITIVE, Dash.SOLID)
     assert missing.color not in (POSITIVE, NEGATIVE, UNDECIDED)
     assert up.width == pytest.approx(2 * down.width) == pytest.approx(4 * alone.width)
+
+
+def test_an_effect_without_an_interval_is_pale_and_the_legend_says_so() -> None:
+    tested, alone, patched = edge("m0", "m1"), edge("m0", "m2"), NodeClaim((parse("m3"),))
+    picture = scene(graph(tested, alone, patched), [row(tested, 1.0), row(alone, -1.0, None), row(patched, -1.0, None)])
+    opacity = {arrow.id: arrow.stroke.opacity for arrow in picture.arrows}
+    assert opacity[claim_id(alone)] <= opacity[claim_id(tested)] / 2
+    (box,) = [box for box in picture.boxes if box.ids]
+    assert box.panel.border is not None
+    assert (box.panel.border.color, box.panel.border.opacity) == (NEGATIVE, opacity[claim_id(alone)])
+    (arrow,) = [arrow for arrow in picture.arrows if arrow.id == claim_id(alone)]
+    assert arrow.tooltip.endswith("logit_diff: −1.00 (no interval), n = 64")
+    texts = [mark.text for mark in picture.legend if isinstance(mark, Text)]
+    samples = [mark.stroke for mark in picture.legend if isinstance(mark, Sample) and mark.tip]
+    assert samples[texts.index("no interval (a single pair or cluster)")].opacity == opacity[claim_id(alone)]
+    assert "negative: patching lowers logit_diff" in texts
 
 
 def test_only_the_first_metric_is_drawn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from circuitgraph.drawing.marks import arrowhead
 from circuitgraph.drawing.scene import Dash, Rect, Sample, Stroke, Text
@@ -11,12 +12,14 @@ from circuitgraph.drawing.style import (
     INK,
     NEGATIVE,
     NEUTRAL,
+    PALE,
     POSITIVE,
     SOFT_INK,
     UNDECIDED,
     UNMEASURED,
     Finding,
     Verdict,
+    color_of,
     number,
     verdict,
 )
@@ -73,15 +76,19 @@ def _samples(graph: CircuitGraph, found: Finding) -> list[list[tuple[Stroke, str
     """The kinds of lines that occur, then the scale of widths, which is kept together."""
     if not found.rows:
         return [[(Stroke(NEUTRAL, 1.4), "hypothesised edge, not measured")]]
-    seen = {verdict(row) for row in found.rows.values()}
+    seen = {color_of(row) for row in found.rows.values()}
     metric = one_line(next(iter(found.rows.values())).metric)
     kinds = [
-        (Verdict.POSITIVE, Stroke(POSITIVE, 2.6), f"positive: patching raises {metric}"),
-        (Verdict.NEGATIVE, Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: patching lowers {metric}"),
-        (Verdict.UNDECIDED, Stroke(UNDECIDED, 1.4, Dash.DOTTED), "95 % interval contains 0"),
+        (Stroke(POSITIVE, 2.6), f"positive: patching raises {metric}"),
+        (Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: patching lowers {metric}"),
+        (Stroke(UNDECIDED, 1.4, Dash.DOTTED), "95 % interval contains 0"),
     ]
     distance = _is_distance(found)
-    samples = [[(s, text)] for kind, s, text in kinds if kind in seen and not (distance and kind is Verdict.POSITIVE)]
+    samples = [[(s, text)] for s, text in kinds if s.color in seen and not (distance and s.color == POSITIVE)]
+    untested = [row for row in found.rows.values() if verdict(row) is Verdict.UNTESTED]
+    if untested:
+        alone = replace(found.stroke(untested[0].id, crowded=False), width=2.6, opacity=PALE)
+        samples.append([(alone, "no interval (a single pair or cluster)")])
     if any(id_ not in found.rows for id_ in graph.by_id):
         samples.append([(Stroke(UNMEASURED, 1.0), "not measured")])
     if found.largest:

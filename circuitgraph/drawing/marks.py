@@ -28,13 +28,16 @@ from circuitgraph.drawing.style import (
     CLUSTER,
     INK,
     LINE,
+    PALE,
     PAPER,
     SOFT_INK,
     Finding,
+    Verdict,
     color_of,
     interval,
     signed,
     tint,
+    verdict,
 )
 from circuitgraph.drawing.text import fit
 from circuitgraph.graph.claims import claim_label
@@ -142,8 +145,9 @@ def _face(label: str, name: str, rect: Rect, has_ports: bool, ids: Sequence[str]
 def _colors(measured: Sequence[Row], found: Finding) -> tuple[str, Stroke]:
     row = measured[0]
     strength = math.sqrt(abs(row.effect) / found.largest) if found.largest else 0.0
-    border = replace(found.stroke(row.id, crowded=False), width=1.2 + 1.4 * strength, opacity=1.0)
-    return tint(color_of(row), 0.08 + 0.3 * strength), border
+    opacity = PALE if verdict(row) is Verdict.UNTESTED else 1.0
+    border = replace(found.stroke(row.id, crowded=False), width=1.2 + 1.4 * strength, opacity=opacity)
+    return tint(color_of(row), opacity * (0.08 + 0.3 * strength)), border
 
 
 def clusters(placed: Places) -> tuple[Panel, ...]:

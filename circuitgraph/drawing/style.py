@@ -1,4 +1,7 @@
-"""How an effect looks: hue and dashes for its sign, width for its size, grey dots where the interval contains 0."""
+"""How an effect looks: hue and dashes for its sign, width for its size, grey dots where the interval contains 0.
+
+An effect without an interval, of a single pair or cluster, is pale: nothing says how certain it is.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ UNMEASURED = "#b9c1cb"
 
 WIDEST = 5.0
 NARROWEST = 0.9
+PALE = 0.4
+"""Opacity of an effect without an interval."""
 MINUS = "−"
 FULL_INK = 60
 """So many of the strongest arrows are drawn without fading."""
@@ -43,6 +48,8 @@ class Verdict(StrEnum):
     POSITIVE = "positive"
     NEGATIVE = "negative"
     UNDECIDED = "undecided"
+    UNTESTED = "untested"
+    """There is no interval."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ class Finding:
                 return Stroke(NEGATIVE, width, Dash.DASHED, opacity=round(0.92 * fade, 3))
             case Verdict.UNDECIDED:
                 return Stroke(UNDECIDED, max(width, 1.1), Dash.DOTTED, opacity=round(0.85 * fade, 3))
+            case Verdict.UNTESTED:
+                dash = Dash.SOLID if row.effect > 0 else Dash.DASHED
+                return Stroke(color_of(row), width, dash, opacity=round(PALE * fade, 3))
 
     @property
     def digits(self) -> int:
@@ -101,21 +111,19 @@ def finding(graph: CircuitGraph, rows: Sequence[Row] | None) -> Finding:
 
 
 def verdict(row: Row) -> Verdict:
-    """The sign of an effect, or undecided: its interval contains 0, or it is 0."""
+    """The sign of an effect; undecided: its interval contains 0, or it is 0; untested: it has no interval."""
     if row.effect == 0 or (row.ci_low is not None and not row.significant):
         return Verdict.UNDECIDED
+    if row.ci_low is None:
+        return Verdict.UNTESTED
     return Verdict.POSITIVE if row.effect > 0 else Verdict.NEGATIVE
 
 
 def color_of(row: Row) -> str:
-    """The hue of an effect."""
-    match verdict(row):
-        case Verdict.POSITIVE:
-            return POSITIVE
-        case Verdict.NEGATIVE:
-            return NEGATIVE
-        case Verdict.UNDECIDED:
-            return UNDECIDED
+    """The hue of an effect: its sign's, unless its interval contains 0."""
+    if verdict(row) is Verdict.UNDECIDED:
+        return UNDECIDED
+    return POSITIVE if row.effect > 0 else NEGATIVE
 
 
 def number(value: float, digits: int | None = None) -> str:
@@ -134,9 +142,9 @@ def signed(value: float, digits: int | None = None) -> str:
 
 
 def interval(row: Row) -> str:
-    """`+0.52 [+0.41, +0.63]`, or the effect alone where there is no interval."""
+    """`+0.52 [+0.41, +0.63]`, or `+0.52 (no interval)`."""
     if row.ci_low is None or row.ci_high is None:
-        return signed(row.effect)
+        return f"{signed(row.effect)} (no interval)"
     return f"{signed(row.effect)} [{signed(row.ci_low)}, {signed(row.ci_high)}]"
 
 
