@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 
+from circuitgraph.graph.claims import CircuitGraph, claim_arrow
 from circuitgraph.results.records import Row, RunResult
 
 HEADER = ("experiment", "effect", "95 % interval", "normalized", "")
@@ -18,7 +20,8 @@ def ranked_table(result: RunResult, top: int) -> str:
         return "nothing was measured"
     decimals = _decimals(ranked[0].effect)
     usual = _usual(ranked)
-    rows = [_cells(row, decimals, usual) for row in ranked[:top]]
+    shared = {label for label, count in Counter(row.label for row in ranked).items() if count > 1}
+    rows = [_cells(row, _name(row, result.graph, shared), decimals, usual) for row in ranked[:top]]
     widths = [max(len(line[i]) for line in (HEADER, *rows)) for i in range(len(HEADER))]
     lines = [_line(HEADER, widths), *(_line(row, widths) for row in rows)]
     if len(ranked) > top:
@@ -50,14 +53,19 @@ def _usual(rows: Sequence[Row]) -> dict[str, str | None]:
     }
 
 
-def _cells(row: Row, decimals: int, usual: Mapping[str, str | None]) -> tuple[str, ...]:
+def _name(row: Row, graph: CircuitGraph, shared: Container[str]) -> str:
+    """What an experiment is called: its label, with its arrow where others have that label too."""
+    claim = graph.by_id[row.id]
+    return f"{row.label}: {claim_arrow(claim)}" if claim.label and row.label in shared else row.label
+
+
+def _cells(row: Row, name: str, decimals: int, usual: Mapping[str, str | None]) -> tuple[str, ...]:
     low, high = row.ci_low, row.ci_high
-    unusual = ", ".join(getattr(row, name) for name, value in usual.items() if getattr(row, name) not in (None, value))
+    unusual = ", ".join(getattr(row, key) for key, value in usual.items() if getattr(row, key) not in (None, value))
     interval = "–" if low is None or high is None else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
     share = "–" if row.normalized_effect is None else f"{100 * row.normalized_effect:+.1f} %"
     doubt = "" if row.significant or low is None else "contains 0"
-    label = f"{row.label} ({unusual})" if unusual else row.label
-    return (label, f"{row.effect:+.{decimals}f}", interval, share, doubt)
+    return (f"{name} ({unusual})" if unusual else name, f"{row.effect:+.{decimals}f}", interval, share, doubt)
 
 
 def _decimals(largest: float) -> int:

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
-    "tables": "results",
+    "tables": "graph results",
     "api": "errors catalog spec checks plans",
     "running": "errors spec prompts checks plans models execute stats results drawing",
     "cli": "errors",

@@ -7,24 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_id, claim_label
 from circuitgraph.graph.shape import ModelShape
+from circuitgraph.nodes import parse
 from circuitgraph.plans import Plan
 from circuitgraph.results.records import Row, RunResult
 from circuitgraph.tables import ranked_table
 
+CLAIM = EdgeClaim((parse("a0.h1"),), (parse("a1.h2<q>"),))
 ROW = Row(
-    id="0" * 12, kind="edge", label="a0.h1 → a1.h2<q>", sender="a0.h1", sender_position=None, receiver="a1.h2<q>",
+    id=claim_id(CLAIM), kind="edge", label="a0.h1 → a1.h2<q>", sender="a0.h1", sender_position=None, receiver="a1.h2<q>",
     receiver_position=None, path="direct", base="clean", source="counterfactual", metric="logit_diff", metric_base=3.0,
     metric_other=-1.0, metric_patched=2.5, effect=-0.5, normalized_effect=0.125, std_error=0.1, ci_low=-0.7,
     ci_high=-0.3, n=8, executor="literal",
 )  # fmt: skip
 
 
-def table(*changes: dict[str, Any], top: int = 30) -> list[str]:
+def table(*changes: dict[str, Any], top: int = 30, claims: tuple[EdgeClaim, ...] = (CLAIM,)) -> list[str]:
     rows = tuple(replace(ROW, **change) for change in changes)
-    graph = CircuitGraph("toy", ModelShape(2, 4, 4), (), ())
-    result = RunResult(graph, Plan("toy", ()), rows, {("0" * 12, "logit_diff"): np.zeros(8)}, {}, ("logit_diff",))
+    graph = CircuitGraph("toy", ModelShape(2, 4, 4), (), claims)
+    result = RunResult(graph, Plan("toy", ()), rows, {(ROW.id, "logit_diff"): np.zeros(8)}, {}, ("logit_diff",))
     return ranked_table(result, top).splitlines()
 
 
@@ -43,6 +45,19 @@ def test_only_what_is_unusual_is_marked():
     lines = table({"label": "a"}, {"label": "b"}, {"label": "c", "path": "through-mlps"}, {"label": "d", "path": None})
     assert "path: direct, where nothing else is said" in lines
     assert [line.split("  ")[0] for line in lines[-4:]] == ["a", "b", "c (through-mlps)", "d"]
+
+
+def test_a_label_that_several_experiments_share_is_followed_by_the_edge():
+    senders = ("a0.h1", "shared"), ("a0.h2", "shared"), ("a0.h3", "alone"), ("a0.h0", None)
+    claims = tuple(EdgeClaim((parse(name),), (parse("logits"),), label=label) for name, label in senders)
+    changes = [{"id": claim_id(claim), "label": claim_label(claim)} for claim in claims]
+    lines = table(*changes, claims=claims)[-4:]
+    assert [line.split("  ")[0] for line in lines] == [
+        "shared: a0.h1 → logits",
+        "shared: a0.h2 → logits",
+        "alone",
+        "a0.h0 → logits",
+    ]
 
 
 def test_each_base_has_its_own_line():
