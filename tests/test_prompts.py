@@ -174,6 +174,19 @@ def test_bad_answers_name_the_pair_and_the_kind() -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["answers", "wrong_answers"])
+def test_a_token_is_no_answer_twice(key: str) -> None:
+    kind, mary = key.replace("_", " ").removesuffix("s"), ioi_words().answer_id("Mary")
+    pair = {"clean": CLEAN, "corrupted": CORRUPTED}
+    for answers, message in (
+        ([" Mary", " John", "Mary"], f"pair 1: {kind} 'Mary' is the same token as ' Mary'"),
+        ([" Mary", mary], f"pair 1: {kind} {mary} is the same token as ' Mary'"),
+        ([7, 8, 7], f"pair 1: {kind} 7 is given twice"),
+    ):
+        assert messages(load({"pairs": [pair | {key: answers}]}, ioi_words())) == [message]
+    assert only({"pairs": [pair | {key: [" Mary", " John"]}]}, ioi_words())
+
+
 def test_wrong_answers_are_no_right_answers() -> None:
     loaded = load({"pairs": [PAIR | {"wrong_answers": [" John", " Mary"]}]}, ioi_words())
     assert messages(loaded) == ["pair 1: ' Mary' is also a right answer"]

@@ -160,15 +160,24 @@ def _answers(
     tokenizer: PromptTokenizer | None,
     complaints: list[Complaint],
 ) -> tuple[int, ...]:
-    """Answers as token ids, those that are not one token left out and complained about."""
-    ids: list[int] = []
+    """Answers as token ids, those that are not one token, or one that is there already, complained about."""
+    ids: dict[int, str | int] = {}
+    kind = key.removesuffix("s").replace("_", " ")
+    after = raw.clean if isinstance(raw.clean, str) else None
     for i, answer in enumerate(answers):
         try:
-            after = raw.clean if isinstance(raw.clean, str) else None
-            ids.append(_required(tokenizer).answer_id(answer, after) if isinstance(answer, str) else answer)
+            token = _required(tokenizer).answer_id(answer, after) if isinstance(answer, str) else answer
         except InputError as error:
-            complaints.append(Complaint((key, i), f"{key.removesuffix('s').replace('_', ' ')} {error}"))
+            complaints.append(Complaint((key, i), f"{kind} {error}"))
+            continue
+        if token in ids:
+            complaints.append(Complaint((key, i), f"{kind} {answer!r} {_again(answer, ids[token])}"))
+        ids.setdefault(token, answer)
     return tuple(ids)
+
+
+def _again(answer: str | int, earlier: str | int) -> str:
+    return "is given twice" if answer == earlier else f"is the same token as {earlier!r}"
 
 
 def _indexes(positions: Mapping[str, int], length: int, complaints: list[Complaint]) -> dict[str, int]:
