@@ -166,6 +166,38 @@ def test_where_every_text_begins_with_a_space_the_answer_is_read_after_the_promp
         tokenizer.answer_id(" Mary")
 
 
+def test_an_answer_is_read_as_it_continues_the_prompt() -> None:
+    pieces = ("<unk>", "▁", "▁Mary", "Mary", "▁he", "▁said", '"')
+    raw = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer = PromptTokenizer(raw, unk_id=0)
+    spaced, bare = pieces.index("▁Mary"), pieces.index("Mary")
+    for prompt, answer, token in (
+        ('he said "', "Mary", bare),
+        ("he said", " Mary", spaced),
+        ("he said", "Mary", bare),  # "saidMary": spaces count, as in byte-level vocabularies
+        ("he said ", "Mary", spaced),  # the prompt's own last token changes: read alone
+    ):
+        assert tokenizer.answer_id(answer, after=prompt) == token
+    pair = only({"pairs": [{"clean": 'he said "', "answers": ["Mary"]}]}, tokenizer)
+    assert pair.answers == (bare,)
+
+
+def test_where_spaces_are_written_an_answer_is_one_token_whatever_comes_before() -> None:
+    pieces = {
+        piece: i for i, piece in enumerate(["M", "a", "Ma", "Ġ", "t", "o", "Ġt", "Ġto", "ĠM", "ĠMa", "toM", "to"])
+    }
+    merges = [("Ġ", "M"), ("ĠM", "a"), ("M", "a"), ("Ġ", "t"), ("Ġt", "o"), ("t", "o"), ("to", "M")]
+    raw = Tokenizer(models.BPE(pieces, merges))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PromptTokenizer(raw)
+    for prompt in (" to", "to", "M to", None):
+        assert tokenizer.answer_id("Ma", after=prompt) == pieces["Ma"]
+        assert tokenizer.answer_id(" Ma", after=prompt) == pieces["ĠMa"]
+    for answer in ("Mary", " Mary"):
+        assert ioi_words().answer_id(answer, after=CLEAN) == ioi_words().answer_id("Mary")
+
+
 def test_bad_answers_name_the_pair_and_the_kind() -> None:
     pair = PAIR | {"answers": [" Mary", " John Mary"], "wrong_answers": ["Zob"]}
     assert messages(load({"pairs": [PAIR, pair]}, ioi_words())) == [

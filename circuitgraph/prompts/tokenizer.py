@@ -84,19 +84,16 @@ class PromptTokenizer:
         return tuple(dict.fromkeys(word for word in words if word != written_out))
 
     def answer_id(self, text: str, after: str | None = None) -> int:
-        """The one token that `text` is: as written, or else as it continues the prompt `after`.
+        """The one token that `text` is: as it continues the prompt `after`, or else read alone.
 
-        The second reading is for vocabularies that begin every text with a space of their own
-        (sentencepiece), where " Mary" alone would be two tokens.
+        The two readings differ in vocabularies that begin every text with a space of their own
+        (sentencepiece): alone, " Mary" would be two tokens, and "Mary" after a quotation mark another one.
 
         Raises:
             InputError: it is not one token, or not in the vocabulary.
         """
-        ids = self.encode(text).ids
-        if len(ids) != 1 and after is not None:
-            before, whole = self.encode(after).ids, self.encode(after + text).ids
-            if len(whole) == len(before) + 1 and whole[:-1] == before:
-                ids = whole[-1:]
+        continuing = None if after is None else self._continuation(after, text)
+        ids = self.encode(text).ids if continuing is None else (continuing,)
         if len(ids) == 1 and ids[0] != self.unk_id:
             return ids[0]
         if ids and all(token == self.unk_id for token in ids):
@@ -104,6 +101,11 @@ class PromptTokenizer:
         tokens = ", ".join(f"'{self.token_text(token)}'" for token in ids)
         found = f"is {len(ids)} tokens ({tokens})" if ids else "is no token"
         raise InputError(f"'{text}' {found}; an answer is exactly one token{self._other_spacing(text)}")
+
+    def _continuation(self, before: str, text: str) -> int | None:
+        """The token that `text` adds to the tokens of `before`; None unless it adds one known token, and no more."""
+        ids, whole = self.encode(before).ids, self.encode(before + text).ids
+        return whole[-1] if whole[:-1] == ids and whole[-1:] not in ((), (self.unk_id,)) else None
 
     def _other_spacing(self, text: str) -> str:
         """A hint if `text` is one token with a leading space, or without it."""
