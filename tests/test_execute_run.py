@@ -240,15 +240,31 @@ def test_the_guard_of_the_test_above_does_fire(tiny_model, monkeypatch):
 
 
 def test_metrics_of_one_name_get_columns_of_their_own():
-    specs = [
-        LOGIT_DIFF,
-        PluginSpec(name="logit_diff", at="A"),  # type: ignore[call-arg]  # a plugin's own keys
-        PluginSpec(name="logit_diff", at="A", reduce="max"),  # type: ignore[call-arg]
-        PluginSpec(name="kl", label="divergence"),  # type: ignore[call-arg]
-    ]
-    assert [metric.column for metric in bind_metrics(specs)] == [
+    assert columns("logit_diff", {"name": "logit_diff", "at": "A"}, {"name": "kl", "label": "divergence"}, "kl") == [
         "logit_diff",
         "logit_diff@A",
-        "logit_diff@A#2",
         "divergence",
+        "kl",
     ]
+
+
+def test_columns_of_metrics_say_what_differs():
+    clean, corrupted = {"name": "kl", "to": "clean"}, {"name": "kl", "to": "corrupted", "at": "S2"}
+    assert columns("kl", clean, corrupted) == ["kl", "kl(to=clean)", "kl@S2(to=corrupted)"]
+    assert columns(clean, "kl", "prob") == ["kl(to=clean)", "kl", "prob"]
+    assert columns("logit_diff", {"name": "logit_diff", "reduce": "max"}) == ["logit_diff", "logit_diff(reduce=max)"]
+
+
+def test_a_metric_alone_with_its_name_keeps_it():
+    assert columns({"name": "kl", "to": "clean"}, {"name": "kl", "label": "from base"}) == ["kl", "from base"]
+    assert columns({"name": "prob", "at": "S2"}) == ["prob"]
+
+
+def test_columns_are_unique_even_where_nothing_differs_or_a_label_is_a_name():
+    assert columns("kl", "kl", {"name": "kl", "to": "base"}) == ["kl", "kl#2", "kl#3"]
+    assert columns({"name": "prob", "label": "kl"}, "kl", {"name": "logit", "label": "kl"}) == ["kl", "kl#2", "logit"]
+
+
+def columns(*metrics: str | dict[str, str]) -> list[str]:
+    specs = [PluginSpec.model_validate({"name": each} if isinstance(each, str) else each) for each in metrics]
+    return [metric.column for metric in bind_metrics(specs)]

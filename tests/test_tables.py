@@ -16,10 +16,10 @@ from circuitgraph.tables import ranked_table
 
 CLAIM = EdgeClaim((parse("a0.h1"),), (parse("a1.h2<q>"),))
 ROW = Row(
-    id=claim_id(CLAIM), kind="edge", label="a0.h1 → a1.h2<q>", sender="a0.h1", sender_position=None, receiver="a1.h2<q>",
-    receiver_position=None, path="direct", base="clean", source="counterfactual", metric="logit_diff", metric_base=3.0,
-    metric_other=-1.0, metric_patched=2.5, effect=-0.5, normalized_effect=0.125, std_error=0.1, ci_low=-0.7,
-    ci_high=-0.3, n=8, executor="literal",
+    id=claim_id(CLAIM), kind="edge", label="a0.h1 → a1.h2<q>", sender="a0.h1", sender_position=None,
+    receiver="a1.h2<q>", receiver_position=None, path="direct", base="clean", source="counterfactual",
+    metric="logit_diff", metric_base=3.0, metric_other=-1.0, metric_patched=2.5, effect=-0.5, normalized_effect=0.125,
+    std_error=0.1, ci_low=-0.7, ci_high=-0.3, n=8, executor="literal",
 )  # fmt: skip
 
 

@@ -6,9 +6,11 @@ what else is in its batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 
 import torch
 from torch import Tensor
@@ -71,24 +73,41 @@ class Batch:
 
 
 def bind_metrics(specs: Sequence[PluginSpec]) -> tuple[BoundMetric, ...]:
-    """Look up every metric; two that would share a column get their position, then a number, appended.
+    """Look up every metric. Metrics of one name get columns of their own: see `metric_column`.
 
     Raises:
         InputError: unknown metric or parameters.
     """
+    read = [(spec.name, _params(spec)) for spec in specs]
+    unlabelled = Counter(name for name, params in read if params.label is None)
     bound: list[BoundMetric] = []
-    for spec in specs:
-        params = catalog.metrics.lookup(spec.name).read(spec.parameters)
-        if not isinstance(params, MetricParams):
-            raise InputError(f"the parameters of metric '{spec.name}' are no MetricParams")
-        column = metric_column(spec.name, params, [other.column for other in bound])
-        bound.append(BoundMetric(column, params, params.position, spec.name))
+    for name, params in read:
+        taken = [other.column for other in bound]
+        column = metric_column(name, params, alone=unlabelled[name] == 1, taken=taken)
+        bound.append(BoundMetric(column, params, params.position, name))
     return tuple(bound)
 
 
-def metric_column(name: str, params: MetricParams, taken: Sequence[str]) -> str:
-    """The name of a metric in tables: its label, or its name, made unique."""
-    candidates = [params.label or name, f"{name}@{params.at}", *(f"{name}@{params.at}#{i}" for i in range(2, 99))]
+def _params(spec: PluginSpec) -> MetricParams:
+    params = catalog.metrics.lookup(spec.name).read(spec.parameters)
+    if not isinstance(params, MetricParams):
+        raise InputError(f"the parameters of metric '{spec.name}' are no MetricParams")
+    return params
+
+
+def metric_column(name: str, params: MetricParams, *, alone: bool, taken: Collection[str]) -> str:
+    """What a metric is called in tables: its label; its name if it is `alone` with it; else also what is not default.
+
+    For instance `kl`, `kl@S2`, `kl(to=clean)`. A number follows where a column of that name is already `taken`.
+    """
+    defaults = {key: field.get_default(call_default_factory=True) for key, field in type(params).model_fields.items()}
+    changed = {key: value for key, value in params if value != defaults[key]}
+    position = f"@{params.at}" if changed.pop("at", None) else ""
+    changed.pop("label", None)
+    settings = ", ".join(f"{key}={value}" for key, value in changed.items())
+    described = f"{name}{position}({settings})" if settings else f"{name}{position}"
+    first = params.label or (name if alone else described)
+    candidates = chain([first, described], (f"{described}#{i}" for i in count(2)))
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
