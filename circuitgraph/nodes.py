@@ -265,6 +265,8 @@ def parse_position(text: str) -> Position:
     if match is None:
         raise AddressError(f"'@{text}' is no position; write a name (@END), an offset (@S1+1) or an index (@-1)")
     if match["index"] is not None:
+        if match["index"].startswith("-") and not int(match["index"]):
+            raise AddressError(f"'@{text}' is no position; the last token is @-1, the first @0")
         return Position("", int(match["index"]))
     return Position(match["name"], int(match["offset"].replace(" ", "")) if match["offset"] else 0)
 

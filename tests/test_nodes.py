@@ -99,6 +99,13 @@ def test_what_is_no_position_is_refused(text):
         parse_position(text)
 
 
+@pytest.mark.parametrize("text", ["-0", "-00"])
+def test_minus_zero_is_not_the_first_token(text):
+    for read, what in ((parse_position, text), (parse, f"a9.h6@{text}"), (parse, f"a9.h6<v>@END>{text}")):
+        with pytest.raises(AddressError, match=f"'@{text}' is no position; the last token is @-1, the first @0"):
+            read(what)
+
+
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
