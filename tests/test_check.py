@@ -11,9 +11,13 @@ import pytest
 import yaml
 
 from circuitgraph.checks import Checked, check
+from circuitgraph.checks.needs import check_size
 from circuitgraph.checks.places import which
 from circuitgraph.errors import FileError, ModelError, SpecError
-from circuitgraph.spec.model import CircuitSpec
+from circuitgraph.graph.findings import Findings
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.prompts.pairs import Pair, PromptSet
+from circuitgraph.spec.model import CircuitSpec, PromptsSpec
 
 WORDS = Path(__file__).parent / "broken" / "words-model"
 
@@ -187,6 +191,21 @@ class TestPrompts:
         assert result.warnings == ("prompts: clean and corrupted are the same in pair 3; every effect there is 0",)
         assert result.prompts is not None
         assert len(result.prompts) == 3
+
+    @pytest.mark.parametrize(
+        ("pair", "vocab_out", "message"),
+        [
+            (Pair((1, 2), None, (8,), (4,)), 9, None),
+            (Pair((1, 2), None, (8,), (9,)), 9, "pair 1 has answer id 9; this model has logits for 0 to 8"),
+            (Pair((1, 2), None, (4,), ()), 3, "pair 1 has answer id 4; this model has logits for 0 to 2"),
+            (Pair((1, 2), None, (5,), ()), None, "pair 1 has answer id 5; this model has logits for 0 to 4"),
+            (Pair((1, 8), None, (8,), ()), 9, "pair 1 has token id 8; this model has tokens 0 to 4"),
+        ],
+    )
+    def test_prompts_belong_to_the_input_vocabulary_and_answers_to_the_output(self, pair, vocab_out, message):
+        findings, shape = Findings(), ModelShape(layers=1, heads=1, kv_heads=1, vocab=5, vocab_out=vocab_out)
+        check_size(PromptsSpec(file="pairs.jsonl"), PromptSet((pair,)), shape, findings)
+        assert [problem.message for problem in findings.problems] == ([f"prompts: {message}"] if message else [])
 
     def test_metrics_say_what_they_need(self):
         pairs = [{"clean": [1, 2]}]

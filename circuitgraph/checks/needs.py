@@ -14,7 +14,7 @@ from circuitgraph.graph.claims import CircuitGraph, Counterfactual, Mean, Resamp
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Position
-from circuitgraph.prompts.pairs import Pair, PromptSet
+from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import Align, BaseRun, CircuitSpec, PromptsSpec, ReferenceSpec
 from circuitgraph.spec.source import Loc
 
@@ -93,12 +93,19 @@ def check_size(spec: PromptsSpec, prompts: PromptSet, shape: ModelShape, finding
         tokens = len(prompts.pairs[long[0]])
         message = f"pair {long[0] + 1} has {tokens} tokens, more than the model's context of {shape.context}"
         findings.add(_place(spec, long, at), message + _others(long))
-    strange = [i for i, pair in enumerate(prompts.pairs) if _strange(pair, shape.vocab)]
-    if strange:
-        token = _strange(prompts.pairs[strange[0]], shape.vocab)[0]
-        known = "token ids are not negative" if shape.vocab is None else f"this model has tokens 0 to {shape.vocab - 1}"
-        message = f"pair {strange[0] + 1} has token id {token}; {known}"
-        findings.add(_place(spec, strange, at), message + _others(strange))
+    prompt_ids = [(*pair.clean, *(pair.corrupted or ())) for pair in prompts.pairs]
+    answer_ids = [(*pair.answers, *pair.wrong_answers) for pair in prompts.pairs]
+    outputs = shape.vocab if shape.vocab_out is None else shape.vocab_out
+    for what, ids, vocab, has in (
+        ("token", prompt_ids, shape.vocab, "this model has tokens"),
+        ("answer", answer_ids, outputs, "this model has logits for"),
+    ):
+        strange = {i: wrong for i, of_pair in enumerate(ids) if (wrong := _strange(of_pair, vocab))}
+        if strange:
+            first, *_ = strange
+            known = "token ids are not negative" if vocab is None else f"{has} 0 to {vocab - 1}"
+            message = f"pair {first + 1} has {what} id {strange[first][0]}; {known}"
+            findings.add(_place(spec, [*strange], at), message + _others([*strange]))
 
 
 def identical_pairs(graph: CircuitGraph, prompts: PromptSet) -> str | None:
@@ -109,8 +116,7 @@ def identical_pairs(graph: CircuitGraph, prompts: PromptSet) -> str | None:
     return f"prompts: clean and corrupted are the same in {which(same, len(prompts))}; every effect there is 0"
 
 
-def _strange(pair: Pair, vocab: int | None) -> list[int]:
-    tokens = (*pair.clean, *(pair.corrupted or ()), *pair.answers, *pair.wrong_answers)
+def _strange(tokens: Sequence[int], vocab: int | None) -> list[int]:
     return [token for token in tokens if token < 0 or (vocab is not None and token >= vocab)]
 
 
