@@ -184,6 +184,79 @@ class TestMovement:
         assert zero.warnings == ()
 
 
+class TestOverlaps:
+    """PAIRS: B and C are tokens 2 and 4 in pair 1, both 2 in pair 2; END is 5 and 3."""
+
+    @pytest.mark.parametrize(
+        ("entry", "ends", "where"),
+        [
+            (
+                edge("a0.h0", ["logits@END", "logits@-1"], join="receivers", receivers="add"),
+                "logits@END and logits@-1",
+                "END and -1 are the same token in all 2 pairs",
+            ),
+            (
+                edge("a0.h0", ["a1.h0<k,v>@B", "m1@B", "a1.h0<v>@C"], join="receivers"),
+                "a1.h0<k,v>@B and a1.h0<v>@C",
+                "B and C are the same token in pair 2",
+            ),
+            (
+                edge("a0.h0", ["a1<k>@B", "a1.h0<k>@C"], join="receivers", receivers="add"),
+                "a1<k>@B and a1.h0<k>@C",
+                "B and C are the same token in pair 2",
+            ),
+            (
+                edge(["a0.h0@B", "a0.h0@C"], "a1.h0<k>", join="senders"),
+                "a0.h0@B and a0.h0@C",
+                "B and C are the same token in pair 2",
+            ),
+            (
+                {"set": [edge("a0.h0@B", "a1.h0<k>@B"), edge("a0.h1@C", "a1.h0<k>@C")]},
+                "a1.h0<k>@B and a1.h0<k>@C",
+                "B and C are the same token in pair 2",
+            ),
+            (
+                {"set": [edge("a0.h0@B", "a1.h0<k>"), edge("m1@C", "a2.h0<k>"), edge("a0.h0@C", "a1.h0<k>")]},
+                "a0.h0@B and a0.h0@C",
+                "B and C are the same token in pair 2",
+            ),
+        ],
+    )
+    def test_ends_at_one_token_are_not_changed_together(self, entry, ends, where):
+        (message,) = messages(edges=[entry])
+        assert message == f"edges.0: {ends} cannot be changed together: {where}, which would be changed twice"
+
+    def test_nodes_at_one_token_are_not_patched_together(self):
+        (message,) = messages(nodes=[{"node": ["a1.h0@B", "a1.h0@C"], "join": "senders"}])
+        assert message.startswith("nodes.0: a1.h0@B and a1.h0@C cannot be changed together")
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            edge("a0.h0", ["a1.h0<k>@B", "a1.h0<v>@C"], join="receivers"),  # other ports
+            edge("a0.h0", ["a1.h0<k>@A", "a1.h0<k>@C"], join="receivers"),  # other tokens
+            edge("a0.h0", ["a1.h0<k>@B", "a1.h1<k>@C"], join="receivers"),  # other nodes
+            edge("a0.h0", ["a1.h0<k>@B", "a1.h0<k>@C"]),  # measured apart
+            {"set": [edge("a0.h0@B", "a1.h0<k>"), edge("a0.h0@C", "a1.h1<k>")]},  # other receivers
+        ],
+    )
+    def test_ends_that_have_nothing_in_common_may_be(self, entry):
+        assert checked(edges=[entry])
+
+    def test_the_end_is_known_without_prompts(self, monkeypatch):
+        monkeypatch.setattr("circuitgraph.models.locate._cached_snapshot", lambda *_: None)
+        entry = edge("a0.h0", ["logits@END", "logits@-1"], join="receivers", receivers="add")
+        prompts = {"generator": {"name": "ioi", "n": 4}}
+        (message,) = messages(model="gpt2", prompts=prompts, edges=[entry])
+        assert "END and -1 are the same token in every prompt" in message
+        entry = edge("a0.h0", ["a1.h0<k>@S1", "a1.h0<k>@S2"], join="receivers")
+        assert checked(model="gpt2", prompts=prompts, edges=[entry]).unchecked
+
+    def test_one_message_for_an_entry(self):
+        (message,) = messages(edges=[edge("a0.h*", ["a1.h0<k>@B", "a1.h0<k>@C"], join="receivers")])
+        assert "a1.h0<k>@B and a1.h0<k>@C cannot be changed together" in message
+
+
 class TestPrompts:
     def test_pairs_that_are_the_same_twice(self):
         same = PAIRS[0] | {"corrupted": PAIRS[0]["clean"]}

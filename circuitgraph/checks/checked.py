@@ -9,6 +9,7 @@ from pathlib import Path
 
 from circuitgraph.checks import needs
 from circuitgraph.checks.movement import Movement, Verdict
+from circuitgraph.checks.overlaps import overlap_problem
 from circuitgraph.checks.places import Places, entries_with_patterns, names_of, references
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import expand
@@ -104,6 +105,7 @@ class _Check:
             return None
         graph, problems = expand(spec, shape, self.findings.source)
         self.findings.problems += problems
+        self._check_overlaps(graph, places)
         if prompts is not None:
             self._check_prompts(spec, graph, prompts, reference)
         if readers:
@@ -200,6 +202,15 @@ class _Check:
             needs.check_reference(settings, graph, prompts, reference, self.findings)
         if warning := needs.identical_pairs(graph, prompts):
             self.warnings.append(warning)
+
+    def _check_overlaps(self, graph: CircuitGraph, places: Places) -> None:
+        """Joint ends at one token are a problem, once for each entry."""
+        problems: dict[Origin, str] = {}
+        for claim in graph.claims:
+            if problem := overlap_problem(claim, graph.shape, places):
+                problems.setdefault(claim.origin, problem)
+        for origin, problem in problems.items():
+            self.findings.add_at(origin, problem)
 
     def _check_movement(self, spec: CircuitSpec, graph: CircuitGraph, movement: Movement) -> None:
         """A claim that is zero by construction is a problem; where a pattern made it among others, a warning."""

@@ -44,6 +44,14 @@ class Places:
             return None
         return tuple(x - y for x, y in zip(first, second, strict=True))
 
+    def meeting(self, a: Position, b: Position) -> str | None:
+        """In which pairs two positions are the same token, in words; None if in none, or it is not known."""
+        distances = self.differences(a, b) or ()
+        same = [i for i, distance in enumerate(distances) if distance == 0]
+        if not same:
+            return None
+        return "in every prompt" if self._prompts is None else f"in {which(same, len(distances))}"
+
     def problem_with(self, position: Position) -> str | None:
         """Why the prompts have no such position, and in how many pairs; None if all have it."""
         if self._prompts is None:
