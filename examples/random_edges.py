@@ -1,7 +1,8 @@
 """Is a hypothesised edge stronger than a random one of the same kind?
 
-For each hypothesised edge, nodes are replaced by random ones of the same kind while positions, ports and
-path stay; edges that are zero by construction are left out. Both sets are measured on the same prompts.
+For each hypothesised edge, nodes are replaced by random ones of the same kind while positions, ports, path,
+base and source stay; edges that are zero by construction are left out. Both sets are measured on the same prompts.
+Only single edges are compared: joined edges, chains, sets and nodes of the spec are left out, which is said.
 
     python examples/random_edges.py specs/ioi-mini.yaml --edges 50 --seed 0
 
@@ -29,12 +30,19 @@ from circuitgraph.nodes import MLP, Address, Head, Neuron
 from circuitgraph.results.records import Row
 
 
+def single_edges(checked: Checked) -> list[EdgeClaim]:
+    """The hypothesised edges from one sender to one receiver."""
+    return [edge for edge in checked.graph.edges if len(edge.senders) == len(edge.receivers) == 1]
+
+
 def random_edges(checked: Checked, count: int, seed: int) -> list[EdgeClaim]:
-    """`count` distinct edges, each with the positions, ports and path of a hypothesised edge drawn at random."""
+    """`count` distinct edges, each in all but its nodes like a hypothesised single edge drawn at random."""
     draw = random.Random(seed)
     readers = tuple(metric.position for metric in bind_metrics(checked.spec.metrics))
     movement = Movement(checked.shape, Places(checked.prompts), readers, checked.prompts)
-    models = [edge for edge in checked.graph.edges if len(edge.senders) == len(edge.receivers) == 1]
+    models = single_edges(checked)
+    if not models:
+        raise SystemExit("the spec has no single edge that random ones could be compared with")
     taken = {claim_id(edge) for edge in checked.graph.edges}
     found: list[EdgeClaim] = []
     for _ in range(1000 * count):
@@ -69,6 +77,13 @@ def _is_zero(movement: Movement, edge: EdgeClaim) -> bool:
     return any(remark.verdict in (Verdict.ZERO, Verdict.UNCHANGED) for remark in movement.remarks(edge))
 
 
+def entry(edge: EdgeClaim) -> dict[str, str]:
+    """A single edge as an entry of a spec that measures it in the same way."""
+    how = edge.how
+    ends = {"sender": str(edge.senders[0]), "receiver": str(edge.receivers[0])}
+    return {**ends, "path": how.path.value, "base": how.base.value, "source": str(how.source)}
+
+
 def measure(spec: cg.CircuitSpec, what: str) -> Sequence[Row]:
     """The primary rows of a spec, with a progress bar."""
     with Progress() as bar:
@@ -86,18 +101,19 @@ def main() -> None:
 
     spec = cg.load(arguments.spec)
     checked = cg.check(spec)
-    entries = [
-        {"sender": str(edge.senders[0]), "receiver": str(edge.receivers[0]), "path": edge.how.path.value}
-        for edge in random_edges(checked, arguments.edges, arguments.seed)
-    ]
+    entries = [entry(edge) for edge in random_edges(checked, arguments.edges, arguments.seed)]
     drawn = type(spec).model_validate({**spec.model_dump(mode="json"), "nodes": [], "edges": entries})
-    hypothesised = [row for row in measure(spec, "the hypothesis") if row.kind == "edge"]
+    singles = {claim_id(edge) for edge in single_edges(checked)}
+    rows = measure(spec, "the hypothesis")
+    hypothesised = [row for row in rows if row.id in singles]
     baseline = np.sort([abs(row.effect) for row in measure(drawn.in_directory(spec.directory), "random edges")])
 
     print(f"{'hypothesised edge':60s} {'effect':>9s}  percentile among {len(baseline)} random edges")
     for row in sorted(hypothesised, key=lambda row: -abs(row.effect)):
         percentile = 100 * np.searchsorted(baseline, abs(row.effect), side="left") / len(baseline)
         print(f"{row.label:60s} {row.effect:+9.4f}  {percentile:5.1f}")
+    if left_out := len(rows) - len(hypothesised):
+        print(f"\nleft out: {left_out} of {len(rows)} experiments, which are no single edges")
     ours, theirs = np.median([abs(row.effect) for row in hypothesised]), np.median(baseline)
     print(f"\nmedian |effect|: hypothesised {ours:.3g}, random {theirs:.3g}, ratio {ours / theirs:.3g}")
 
