@@ -421,19 +421,50 @@ def test_a_run_that_ends_early_says_so_and_can_be_resumed(tmp_path, manifest, me
     ("changes", "message"),
     [
         ({"model_fingerprint": "0"}, "model differs"),
-        ({"plan_sha256": "0", "prompts_sha256": "0"}, "plan, prompts differ"),
-        ({"dtype": "float64"}, "dtype differs"),
+        ({"plan_sha256": "0", "prompts_sha256": "0"}, "plan differs, prompts differ"),
+        ({"dtype": "float64"}, "dtype differs (float32 then, float64 now)"),
+        ({"device": "cuda"}, "device differs (cpu then, cuda now)"),
+        ({"executor": "fast"}, "executor differs (literal then, fast now)"),
     ],
 )
 def test_another_run_is_not_resumed(tmp_path, manifest, measured, changes, message):
     path = tmp_path / "toy"
     with RunDirectory.create(path, manifest, SPEC) as directory:
         directory.write_part(measured[:4])
-    with unchanged(tmp_path), pytest.raises(InputError, match=f"{message} from .*--resume .*--out"):
+    with unchanged(tmp_path), pytest.raises(InputError, match=f": {re.escape(message)}; --resume .*--out"):
         RunDirectory.create(path, {**manifest, **changes}, SPEC, resume=True)
     other = SPEC + "# a comment\n"
     with pytest.raises(InputError, match="spec differs"):
         RunDirectory.create(path, {**manifest, "spec_sha256": sha256_text(other)}, other, resume=True)
+
+
+@pytest.mark.parametrize("package", ["circuitgraph", "torch", "transformer_lens"])
+def test_a_run_is_not_resumed_by_other_versions(tmp_path, manifest, measured, rows, package):
+    def with_version(version):
+        return {**manifest, "versions": {**manifest["versions"], package: version}}
+
+    run(tmp_path / "toy", with_version("0.1.0"), measured, rows)
+    message = f"cannot be resumed: {package} version differs (0.1.0 then, 0.2.0 now); --resume with"
+    with unchanged(tmp_path), pytest.raises(InputError, match=re.escape(message)):
+        RunDirectory.create(tmp_path / "toy", with_version("0.2.0"), SPEC, resume=True)
+    run(tmp_path / "toy", with_version("0.1.0"), measured, rows, resume=True)
+    with pytest.raises(ValueError, match=r"has no versions\.circuitgraph, versions\.torch"):
+        RunDirectory.create(tmp_path / "toy", {**manifest, "versions": {}}, SPEC)
+
+
+def test_versions_that_decide_no_number_do_not_matter(tmp_path, manifest, measured, rows):
+    run(tmp_path / "toy", manifest, measured, rows)
+    other = {**manifest, "threads": 9, "versions": {**manifest["versions"], "python": "3.99"}}
+    run(tmp_path / "toy", other, measured, rows, resume=True)
+
+
+def test_a_run_that_did_not_record_its_device_is_not_resumed(tmp_path, manifest, measured, rows):
+    run(tmp_path / "toy", manifest, measured, rows)
+    record = json.loads((tmp_path / "toy/run.json").read_text())
+    del record["device"]
+    (tmp_path / "toy/run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=re.escape("device differs (unknown then, cpu now)")):
+        RunDirectory.create(tmp_path / "toy", manifest, SPEC, resume=True)
 
 
 def test_resume_where_nothing_is_starts_a_run(tmp_path, manifest, measured, rows):

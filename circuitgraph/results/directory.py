@@ -9,8 +9,8 @@
     .lock             while a process writes
 
 A directory that is no run directory is never written into. A run is continued only when it is asked
-for (`resume`) and spec, plan, model, prompts and dtype are the same; it is replaced only when that is
-asked for (`replace`), by a new one that is finished beside it, as `<name>.new`, and then takes its place.
+for (`resume`) and all of `manifest.IDENTITY` is the same; it is replaced only when that is asked for
+(`replace`), by a new one that is finished beside it, as `<name>.new`, and then takes its place.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from circuitgraph.results.manifest import (
     PARTS,
     SPEC,
     Status,
+    differences,
+    identity,
     inspect,
 )
 from circuitgraph.results.provenance import now, sha256_text
@@ -94,7 +96,7 @@ class RunDirectory:
             FileError: the place cannot be written.
             ValueError: the manifest lacks a key, or is not of this spec.
         """
-        if missing := [key for key in IDENTITY if key not in manifest]:
+        if missing := [key for key in IDENTITY if key not in identity(manifest)]:
             raise ValueError(f"the manifest has no {', '.join(missing)}")
         if manifest["spec_sha256"] != sha256_text(spec_text):
             raise ValueError("the manifest was made from another spec text")
@@ -233,11 +235,9 @@ def _lock(path: Path) -> lock.DirectoryLock:
 def _check_may_continue(path: Path, found: Mapping[str, Any], manifest: Mapping[str, Any], resume: bool) -> None:
     if not resume:
         raise _occupied(path, found)
-    differing = [word for key, word in IDENTITY.items() if found.get(key) != manifest.get(key)]
-    if differing:
-        verb = "differs" if len(differing) == 1 else "differ"
+    if differing := differences(found, manifest):
         raise InputError(
-            f"{path} cannot be resumed: {', '.join(differing)} {verb} from what it was started with; "
+            f"{path} cannot be resumed: {', '.join(differing)}; "
             "--resume with what it was started with, or choose another --out"
         )
 

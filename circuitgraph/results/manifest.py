@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,18 @@ IDENTITY = {
     "model_fingerprint": "model",
     "prompts_sha256": "prompts",
     "dtype": "dtype",
+    "device": "device",
+    "executor": "executor",
+    "versions.circuitgraph": "circuitgraph version",
+    "versions.torch": "torch version",
+    "versions.transformer_lens": "transformer_lens version",
 }
-"""Keys of run.json that must be equal for two runs to be the same run, and what they stand for."""
+"""Keys of run.json that must be equal for two runs to be the same run, and what they stand for.
+
+What computes is among them: parts of one run hold numbers that were rounded alike.
+"""
+HASHES = ("spec_sha256", "plan_sha256", "model_fingerprint", "prompts_sha256")
+"""Those of them whose values tell a reader nothing."""
 
 
 class Status(StrEnum):
@@ -76,3 +87,21 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path} has run format {version}; this version of circuitgraph reads up to {FORMAT_VERSION}: update it"
         )
     return record
+
+
+def identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values under the keys of IDENTITY; keys that run.json lacks are left out."""
+    versions = record.get("versions") or {}
+    flat = {**record, **{f"versions.{package}": version for package, version in versions.items()}}
+    return {key: flat[key] for key in IDENTITY if key in flat}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What makes two records different runs: `spec differs`, `device differs (cuda then, cpu now)`."""
+    before, after = identity(then), identity(now)
+    return [
+        f"{word} {'differ' if word.endswith('s') else 'differs'}"
+        + ("" if key in HASHES else f" ({before.get(key, 'unknown')} then, {after.get(key, 'unknown')} now)")
+        for key, word in IDENTITY.items()
+        if before.get(key) != after.get(key)
+    ]
