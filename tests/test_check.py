@@ -280,6 +280,20 @@ class TestPrompts:
         check_size(PromptsSpec(file="pairs.jsonl"), PromptSet((pair,)), shape, findings)
         assert [problem.message for problem in findings.problems] == ([f"prompts: {message}"] if message else [])
 
+    def test_pairs_that_come_again_are_not_independent(self):
+        claims = [edge("a0.h0", "logits")]
+        twice = [*PAIRS, PAIRS[1] | {"positions": {}}, PAIRS[0], PAIRS[1]]
+        assert checked(pairs=twice, edges=claims).warnings == (
+            "prompts: 3 of 5 pairs repeat an earlier one (pair 3 is pair 2 again) and count as independent; "
+            "leave them out, or give them one cluster",
+        )
+        one = [pair | {"cluster": "one"} for pair in (*PAIRS, *PAIRS)]
+        assert checked(pairs=one, edges=claims).warnings == ()
+        several = [*one, PAIRS[0] | {"cluster": "other"}]
+        assert checked(pairs=several, edges=claims).warnings[0].startswith("prompts: 1 of 5 pairs")
+        answer = [*PAIRS, PAIRS[0] | {"answers": [9]}, PAIRS[0] | {"corrupted": [1, 2, 9, 9, 5, 6]}]
+        assert checked(pairs=answer, edges=claims).warnings == ()
+
     def test_metrics_say_what_they_need(self):
         pairs = [{"clean": [1, 2]}]
         metrics = [{"name": "logit_diff"}, {"name": "kl", "to": "corrupted"}]

@@ -200,8 +200,8 @@ class _Check:
         if settings is not None and reference is not None:
             needs.check_size(settings.prompts, reference, graph.shape, self.findings, needs.REFERENCE)
             needs.check_reference(settings, graph, prompts, reference, self.findings)
-        if warning := needs.identical_pairs(graph, prompts):
-            self.warnings.append(warning)
+        warnings = needs.identical_pairs(graph, prompts), needs.repeated_pairs(prompts)
+        self.warnings += [warning for warning in warnings if warning is not None]
 
     def _check_overlaps(self, graph: CircuitGraph, places: Places) -> None:
         """Joint ends at one token are a problem, once for each entry."""

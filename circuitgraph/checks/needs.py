@@ -116,6 +116,24 @@ def identical_pairs(graph: CircuitGraph, prompts: PromptSet) -> str | None:
     return f"prompts: clean and corrupted are the same in {which(same, len(prompts))}; every effect there is 0"
 
 
+def repeated_pairs(prompts: PromptSet) -> str | None:
+    """A warning if pairs have the prompts and answers of an earlier one, and no cluster that says so."""
+    earlier: dict[tuple[object, ...], dict[str | None, int]] = {}
+    again: dict[int, int] = {}
+    for i, pair in enumerate(prompts.pairs):
+        clusters = earlier.setdefault((pair.clean, pair.corrupted, pair.answers), {})
+        if clusters and (pair.cluster is None or pair.cluster not in clusters):
+            again[i] = next(iter(clusters.values()))
+        clusters.setdefault(pair.cluster, i)
+    if not again:
+        return None
+    i, first = next(iter(again.items()))
+    return (
+        f"prompts: {len(again)} of {len(prompts)} pairs repeat an earlier one (pair {i + 1} is pair {first + 1} again) "
+        "and count as independent; leave them out, or give them one cluster"
+    )
+
+
 def _strange(tokens: Sequence[int], vocab: int | None) -> list[int]:
     return [token for token in tokens if token < 0 or (vocab is not None and token >= vocab)]
 
