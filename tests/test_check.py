@@ -131,6 +131,37 @@ class TestMovement:
         (message,) = messages(edges=[edge(["a0.h0@A", "a0.h1@END"], ["a1.h0<q>@END"], join="senders")])
         assert message.startswith("edges.0: a0.h0@A → a1.h0<q>@END is structurally zero")
 
+    def test_a_joined_receiver_that_reaches_no_metric_does_not_make_the_others_zero(self):
+        entry = edge("a0.h0", ["a1.h0<q>@END", "a2.h0<q>@B"], join="receivers")
+        assert checked(edges=[entry]).warnings == (
+            "edges.0: a0.h0 → a2.h0<q>@B adds nothing to what it is joined with: the metric is read at END, "
+            "and no attention after a2.h0 moves B there",
+        )
+        (message,) = messages(edges=[edge("a0.h0", ["a2.h1<q>@A", "a2.h0<q>@B"], join="receivers")])
+        assert message.startswith("edges.0: a0.h0 → a2.h1<q>@A is structurally zero")
+        (warning,) = checked(nodes=[{"node": ["a1.h0@B", "a2.h0@B"], "join": "senders"}]).warnings
+        assert warning.startswith("nodes.0: patching a2.h0@B adds nothing")
+
+    def test_joined_receivers_reach_a_metric_in_the_pairs_of_either(self):
+        receivers = ["a2.h0<q>@B", "a2.h1<q>@C"]
+        metrics = [{"name": "logit_diff", "at": "C"}]
+        assert checked(edges=[edge("a0.h0", receivers, join="receivers")], metrics=metrics).warnings == ()
+        receivers = ["a2.h0<q>@B", "a2.h1<q>@A"]
+        (warning,) = checked(edges=[edge("a0.h0", receivers, join="receivers")], metrics=metrics).warnings
+        assert warning == (
+            "edges.0: a0.h0 → a2.h0<q>@B and 1 more: the metric is read at C, and the changes get there in "
+            "1 of 2 pairs only; in the others the effect is 0 (and 1 more in this entry)"
+        )
+
+    def test_joined_ends_that_do_not_come_after_each_other_are_no_partners(self):
+        ends = ["a0.h0@END", "a1.h0@B"], ["a1.h1<k>@B", "a2.h0<q>@END"]
+        (message,) = messages(edges=[edge(*ends, join="both")])
+        assert message.startswith("edges.0: a1.h0@B → a2.h0<q>@END is structurally zero")
+        ends = ["a0.h0@B", "a1.h0@C"], ["a1.h1<k>@B", "a2.h0<v>@C"]
+        (warning,) = checked(edges=[edge(*ends, join="both")]).warnings
+        assert warning.startswith("edges.0: a0.h0@B → a2.h0<v>@C: B and C are the same token in 1 of 2 pairs only")
+        assert "more" not in warning  # nothing is said of a1.h0@C → a1.h1<k>@B
+
     @pytest.mark.parametrize(
         "chain",
         [

@@ -6,7 +6,7 @@ models to later positions only. Pure: shape and positions, no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
@@ -78,27 +78,38 @@ class Movement:
                 yield from self._chain(hops, claim_arrow(claim))
             case NodeClaim(nodes):
                 yield from self._unchanged(nodes, claim)
-                for node in nodes:
-                    if node.position is not None:
-                        change = Change(node.position, onward=bool(node.ports) and _moves(node))
-                        yield from self._to_metric(node, change, f"patching {node}")
+                yield from self._together({node: _patched(node) for node in nodes}, "patching ")
 
     def _edge(self, senders: tuple[Address, ...], receivers: tuple[Address, ...]) -> Iterator[Remark]:
-        """Each sender must arrive at some receiver, each receiver be reached by some sender and reach a metric."""
-        arriving = {(s, r): self._arrives(s, r) for s in senders for r in receivers}
-        idle = [(s, receivers[-1]) for s in senders if all(_never(arriving[s, r]) for r in receivers)]
-        idle += [(senders[0], r) for r in receivers if all(_never(arriving[s, r]) for s in senders)]
+        """Each sender must arrive at some receiver, each receiver be reached by some sender, one reach a metric."""
+        onto = {s: [r for r in receivers if self.shape.can_reach(s.node, r.node)] for s in senders}
+        into = {r: [s for s in senders if r in onto[s]] for r in receivers}
+        arriving = {(s, r): self._arrives(s, r) for s, reached in onto.items() for r in reached}
+        idle = [(s, rs[-1]) for s, rs in onto.items() if rs and all(_never(arriving[s, r]) for r in rs)]
+        idle += [(ss[0], r) for r, ss in into.items() if ss and all(_never(arriving[s, r]) for s in ss)]
         if idle:
             yield Remark(Verdict.ZERO, _not_carried(*idle[0]))
             return
         for (s, r), hits in arriving.items():
             if not _never(hits):
                 yield from _partly(f"{s} → {r}", _at(s.position, None), r.position, hits)
-        for r in receivers:
-            sent = _at(senders[0].position, None) if len(senders) == 1 else None
-            change = self._after(r, _at(r.position, sent))
-            if change is not None:
-                yield from self._to_metric(r, change, f"{senders[0]} → {r}")
+        sent = _at(senders[0].position, None) if len(senders) == 1 else None
+        changes = {r: self._after(r, _at(r.position, sent)) for r in receivers}
+        yield from self._together(changes, f"{senders[0]} → ")
+
+    def _together(self, changes: Mapping[Address, Change | None], label: str) -> Iterator[Remark]:
+        """Whether changes that are made together reach a metric: one that does is enough."""
+        first, *more = changes
+        reaching = {node: self._read(node, change) for node, change in changes.items()}
+        hits = _any(reaching.values())
+        if not more or _never(hits):
+            yield from self._to_metric(first, changes[first], f"{label}{first}")
+            return
+        yield from self._read_partly(hits, f"{label}{first} and {len(more)} more", "the changes get")
+        for node, change in changes.items():
+            if change is not None and _never(reaching[node]):
+                why = self._why_unread(node, change)
+                yield Remark(Verdict.PARTLY, f"{label}{node} adds nothing to what it is joined with: {why}")
 
     def _chain(self, hops: tuple[Address, ...], label: str) -> Iterator[Remark]:
         """Follow the change: into each hop at its position, through it, out of it at its output position."""
@@ -120,8 +131,7 @@ class Movement:
                 return
             yield from _partly(label, change, receiver.output, hits)
             change = _at(receiver.output, change)
-        if change is not None:
-            yield from self._to_metric(hops[-1], change, label)
+        yield from self._to_metric(hops[-1], change, label)
 
     def _arrives(self, sender: Address, receiver: Address) -> Hits:
         return self._hits(_at(sender.position, None), receiver.position)
@@ -138,28 +148,44 @@ class Movement:
         """What a change of `node`'s input becomes in its output."""
         return replace(change, onward=True) if change is not None and _moves(node) else change
 
-    def _to_metric(self, node: Address, change: Change, label: str) -> Iterator[Remark]:
+    def _to_metric(self, node: Address, change: Change | None, label: str) -> Iterator[Remark]:
         """Whether a change in (the output of) `node` reaches a position at which a metric is read."""
+        hits = self._read(node, change)
+        if change is not None and _never(hits):
+            yield Remark(Verdict.ZERO, f"{label} is structurally zero: {self._why_unread(node, change)}")
+        elif change is not None:
+            yield from self._read_partly(hits, label, f"a change at {change.position} gets")
+
+    def _read(self, node: Address, change: Change | None) -> Hits:
+        """In which pairs a change in (the output of) `node` is read by a metric."""
+        return _any(self._hits(self._free(node, change), reader) for reader in self.readers)
+
+    def _free(self, node: Address, change: Change | None) -> Change | None:
+        """What becomes of a change after `node`, where nothing is held: attention takes it onward."""
         attended = self.shape.written_at(node.node) <= 2 * (self.shape.layers - 1)
-        free = replace(change, onward=change.onward or attended)
-        hits = _any(self._hits(free, reader) for reader in self.readers)
-        read = " or ".join(map(str, dict.fromkeys(self.readers)))
+        return None if change is None else replace(change, onward=change.onward or attended)
+
+    def _read_partly(self, hits: Hits, label: str, change: str) -> Iterator[Remark]:
+        """A remark if a change is read in some pairs only, or if that is not known."""
         if hits is None:
             yield Remark(Verdict.UNKNOWN)
-        elif not any(hits):
-            if isinstance(node.node, Logits):
-                why = f"no metric reads the logits at {change.position} (read at {read})"
-            elif free.onward:
-                why = f"the metric is read at {read}, and attention moves nothing from {change.position} back there"
-            else:
-                why = f"the metric is read at {read}, and no attention after {node.node} moves {change.position} there"
-            yield Remark(Verdict.ZERO, f"{label} is structurally zero: {why}")
         elif not all(hits):
-            yield Remark(
-                Verdict.PARTLY,
-                f"{label}: the metric is read at {read}, and a change at {change.position} gets there in "
-                f"{sum(hits)} of {len(hits)} pairs only; in the others the effect is 0",
-            )
+            where = f"there in {sum(hits)} of {len(hits)} pairs only; in the others the effect is 0"
+            yield Remark(Verdict.PARTLY, f"{label}: the metric is read at {self._where_read}, and {change} {where}")
+
+    @property
+    def _where_read(self) -> str:
+        return " or ".join(map(str, dict.fromkeys(self.readers)))
+
+    def _why_unread(self, node: Address, change: Change) -> str:
+        free = self._free(node, change)
+        if isinstance(node.node, Logits):
+            return f"no metric reads the logits at {change.position} (read at {self._where_read})"
+        if free is not None and free.onward:
+            what = f"attention moves nothing from {change.position} back there"
+        else:
+            what = f"no attention after {node.node} moves {change.position} there"
+        return f"the metric is read at {self._where_read}, and {what}"
 
     def _unchanged(self, senders: Iterable[Address], claim: Claim) -> Iterator[Remark]:
         """Senders that are the same in both prompts, because no token differs (before) there."""
@@ -182,6 +208,11 @@ class Movement:
 def _moves(node: Address) -> bool:
     """Whether a change of this input changes the output at other positions: keys and values do, queries do not."""
     return isinstance(node.node, Head | Attention | KVHead) and node.ports != (Port.Q,)
+
+
+def _patched(node: Address) -> Change | None:
+    """What patching a node changes; None = everywhere."""
+    return None if node.position is None else Change(node.position, onward=bool(node.ports) and _moves(node))
 
 
 def _differs(pair: Pair, at: int, alone: bool) -> bool:
