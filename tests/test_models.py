@@ -360,8 +360,7 @@ def test_rotary_embeddings_in_tl_layout_rotate_adjacent_pairs(tmp_path):
     weights = {name: x.double() for name, x in state.items()}
     resid = weights["embed.W_E"][ids]
     q, k, v = (
-        torch.einsum("bsd,hde->bhse", resid, weights[f"blocks.0.attn.W_{n}"])
-        + weights[f"blocks.0.attn.b_{n}"][:, None]
+        torch.einsum("bsd,hde->bhse", resid, weights[f"blocks.0.attn.W_{n}"]) + weights[f"blocks.0.attn.b_{n}"][:, None]
         for n in "QKV"
     )
     angles = torch.arange(5.0)[:, None] * 10000.0 ** (-torch.arange(0, 8, 2) / 8)
