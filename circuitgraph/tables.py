@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 
 from circuitgraph.graph.claims import CircuitGraph, claim_arrow
+from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
 from circuitgraph.results.records import Row, RunResult
 
 HEADER = ("experiment", "effect", "95 % interval", "normalized", "")
@@ -19,7 +19,7 @@ def ranked_table(result: RunResult, top: int) -> str:
     if not ranked:
         return "nothing was measured"
     decimals = _decimals(ranked[0].effect)
-    usual = _usual(ranked)
+    usual = usual_settings(map(_settings, result.primary))
     shared = {label for label, count in Counter(row.label for row in ranked).items() if count > 1}
     rows = [_cells(row, _name(row, result.graph, shared), decimals, usual) for row in ranked[:top]]
     widths = [max(len(line[i]) for line in (HEADER, *rows)) for i in range(len(HEADER))]
@@ -43,14 +43,8 @@ def _facts(rows: Sequence[Row]) -> list[str]:
     return [*lines, "effect = metric(patched) − metric(base); normalized = mean effect / mean gap"]
 
 
-def _usual(rows: Sequence[Row]) -> dict[str, str | None]:
-    """The settings in which the experiments of this run differ, with the value that most of them have."""
-    found = {name: [getattr(row, name) for row in rows] for name in ("path", "base", "source")}
-    return {
-        name: statistics.mode(value for value in values if value is not None)
-        for name, values in found.items()
-        if len({*values} - {None}) > 1
-    }
+def _settings(row: Row) -> dict[str, str]:
+    return {name: value for name in SETTINGS if (value := getattr(row, name)) is not None}
 
 
 def _name(row: Row, graph: CircuitGraph, shared: Container[str]) -> str:
@@ -59,9 +53,9 @@ def _name(row: Row, graph: CircuitGraph, shared: Container[str]) -> str:
     return f"{row.label}: {claim_arrow(claim)}" if claim.label and row.label in shared else row.label
 
 
-def _cells(row: Row, name: str, decimals: int, usual: Mapping[str, str | None]) -> tuple[str, ...]:
+def _cells(row: Row, name: str, decimals: int, usual: Mapping[str, str]) -> tuple[str, ...]:
     low, high = row.ci_low, row.ci_high
-    unusual = ", ".join(getattr(row, key) for key, value in usual.items() if getattr(row, key) not in (None, value))
+    unusual = ", ".join(unusual_settings(_settings(row), usual).values())
     interval = "–" if low is None or high is None else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
     share = "–" if row.normalized_effect is None else f"{100 * row.normalized_effect:+.1f} %"
     doubt = "" if row.significant or low is None else "contains 0"

@@ -12,18 +12,26 @@ from circuitgraph.graph.claims import (
     Claim,
     EdgeClaim,
     Group,
+    Intervention,
     NodeClaim,
     SetClaim,
+    Zero,
     claim_id,
     claim_label,
 )
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
 from circuitgraph.results.records import Row
+from circuitgraph.spec.model import BaseRun, PathKind
+
+USUAL = Intervention()
+THROUGH_MLPS = Intervention(path=PathKind.THROUGH_MLPS)
+DENOISING = Intervention(base=BaseRun.CORRUPTED)
+UNLIKE = Intervention(PathKind.THROUGH_MLPS, BaseRun.CORRUPTED, Zero())
 
 
-def edge(sender: str, receiver: str, label: str | None = None) -> EdgeClaim:
-    return EdgeClaim(tuple(map(parse, sender.split())), tuple(map(parse, receiver.split())), label=label)
+def edge(sender: str, receiver: str, label: str | None = None, how: Intervention = USUAL) -> EdgeClaim:
+    return EdgeClaim(tuple(map(parse, sender.split())), tuple(map(parse, receiver.split())), how, label)
 
 
 def group(name: str, members: str, label: str | None = None, note: str | None = None) -> Group:
@@ -116,6 +124,17 @@ def mixed() -> CircuitGraph:
     )  # fmt: skip
 
 
+def ways() -> CircuitGraph:
+    """One edge and one node measured in several ways, a usual edge, and a group whose edges are all unusual."""
+    patched = ("a2.h1@END", UNLIKE), ("m5@END", USUAL), ("m5", DENOISING)
+    claims: list[Claim] = [NodeClaim((parse(node),), how) for node, how in patched]
+    claims += [edge("a0.h0@S2", "a2.h0<v>@S2", how=how) for how in (USUAL, THROUGH_MLPS, DENOISING, UNLIKE)]
+    claims += [edge(f"a0.h{i}@S2", f"a2.h{j}<v>@S2", how=THROUGH_MLPS) for i in (1, 2) for j in (1, 2)]
+    claims += [edge(f"a2.h{j}@END", to) for j in (0, 1, 2) for to in ("m5@END", "logits")]
+    groups = group("early", "a0.h0 a0.h1 a0.h2"), group("late", "a2.h0 a2.h1 a2.h2")
+    return graph(*claims, name="ways", groups=groups)
+
+
 def tangle(edges: int, layers: int, seed: int, positions: tuple[str, ...] = ("@S1", "@S2", "@END")) -> CircuitGraph:
     """Random distinct edges between random heads."""
     draw = random.Random(seed)  # noqa: S311  # made-up numbers
@@ -154,6 +173,7 @@ GRAPHS: dict[str, Callable[[], CircuitGraph]] = {
     "mini": mini,
     "ioi": ioi,
     "mixed": mixed,
+    "ways": ways,
     "nasty": nasty,
     "one": lambda: graph(edge("a5.h5@S2", "a9.h6<q>@S2")),
     "tangle": lambda: tangle(40, 6, 1),

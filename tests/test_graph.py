@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from circuitgraph.errors import SpecError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph, claim_id, claim_label, expand
 from circuitgraph.graph.claims import EdgeClaim, Mean, NodeClaim, Resample, SetClaim
+from circuitgraph.graph.usual import settings as settings_of
+from circuitgraph.graph.usual import unusual_settings, usual_settings
 from circuitgraph.nodes import Head, Logits, parse, parse_node, split
 from circuitgraph.spec.model import BaseRun, CircuitSpec, PathKind, ReceiverMode
 
@@ -256,6 +258,20 @@ class TestView:
         assert dict(back.nodes(data=True)) == dict(view.nodes(data=True))
         ends = sorted((s, r, data["label"], data["sender"]) for s, r, data in view.edges(data=True))
         assert sorted((s, r, data["label"], data["sender"]) for s, r, data in back.edges(data=True)) == ends
+
+
+def test_settings_that_most_experiments_have_go_without_saying():
+    through, corrupted = {"path": "through-mlps"}, {"base": "corrupted"}
+    claims = build(
+        edges=[edge("m0", "m2", **through), edge("m0", "m1"), edge("m0", "logits", **corrupted)],
+        nodes=[{"node": "m1", **corrupted}],
+    ).claims
+    found = [settings_of(claim) for claim in claims]
+    usual = usual_settings(found)
+    assert usual == {"path": "direct", "base": "clean"}  # of two and two bases, the first
+    assert [unusual_settings(each, usual) for each in found] == [through, {}, corrupted, corrupted]
+    assert "path" not in found[-1]
+    assert usual_settings(found[:0]) == {}
 
 
 def test_nodes_stand_in_the_order_the_model_runs_them():

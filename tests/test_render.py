@@ -13,15 +13,31 @@ from hypothesis import strategies as st
 from circuitgraph.drawing import Scene, scene
 from circuitgraph.drawing.curves import dashes, length, points, spaced
 from circuitgraph.drawing.diagram import diagram
-from circuitgraph.drawing.scene import Dash, Rect, Sample, Stroke, Text
+from circuitgraph.drawing.scene import Dash, Panel, Rect, Sample, Stroke, Text
 from circuitgraph.drawing.spacing import settle
 from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, finding, number, signed
+from circuitgraph.drawing.tags import LETTERS
 from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.graph.claims import CircuitGraph, Claim, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
-from tests.render_graphs import GRAPHS, edge, graph, group, inside, mixed, row, rows, tangle
+from circuitgraph.spec.model import BaseRun, PathKind, SourceKind
+from tests.render_graphs import (
+    DENOISING,
+    GRAPHS,
+    THROUGH_MLPS,
+    UNLIKE,
+    edge,
+    graph,
+    group,
+    inside,
+    mixed,
+    row,
+    rows,
+    tangle,
+    ways,
+)
 
 
 @pytest.fixture(params=GRAPHS)
@@ -127,6 +143,82 @@ def test_node_experiments_colour_the_box_and_write_the_effect_in_it() -> None:
     assert patched.panel.border is not None
     assert patched.panel.border.color == NEGATIVE
     assert patched.panel.fill != "#ffffff"
+
+
+# What is measured otherwise than most
+
+
+def legend_of(picture: Scene) -> str:
+    return " ".join(mark.text for mark in picture.legend if isinstance(mark, Text)).replace("\u00a0", " ")
+
+
+def test_edges_of_another_path_base_or_source_carry_a_letter_near_their_tail() -> None:
+    ends = "a3.h0@END", "logits"
+    claims = [edge(*ends), edge(*ends, how=DENOISING), edge(*ends, how=THROUGH_MLPS), edge("m3@END", "logits")]
+    picture = scene(graph(*claims), [row(claim, 1.0) for claim in claims])
+    (corrupted,) = (arrow for arrow in picture.arrows if arrow.id == claim_id(claims[1]))
+    (through,) = (arrow for arrow in picture.arrows if arrow.id == claim_id(claims[2]))
+    assert {panel.texts[0].text for panel in picture.tags} == {"x", "m"}
+    for arrow, letter in ((corrupted, "x"), (through, "m")):
+        (panel,) = (panel for panel in picture.tags if panel.texts[0].text == letter)
+        middle = panel.rect.center, panel.rect.y + panel.rect.height / 2
+        near = spaced(arrow.curve, 1.0)
+        assert min(math.dist(middle, point) for point in near[: len(near) // 2]) < 1
+    assert corrupted.tooltip.splitlines()[1] == "base: corrupted"
+    assert through.tooltip.splitlines()[1] == "path: through-mlps"
+    assert {arrow.unusual for arrow in picture.arrows} == {(), ("corrupted",), ("through-mlps",)}
+
+
+def test_the_legend_names_the_letters_and_what_goes_without() -> None:
+    claims = edge("m0", "m1"), edge("m0", "m2"), edge("m0", "m3", how=UNLIKE)
+    picture = scene(graph(*claims))
+    letters = [mark.texts[0].text for mark in picture.legend if isinstance(mark, Panel)]
+    assert letters == ["x", "m", "0"]
+    text = legend_of(picture)
+    for part in ("base: corrupted", "path: through-mlps", "source: zero"):
+        assert part in text
+    assert "(noising), unless a letter says otherwise" in text
+    assert "path: direct (the residual stream alone carries the change), unless a letter says otherwise" in text
+    alike = scene(graph(*claims[:2]))
+    assert "letter" not in legend_of(alike)
+    assert not alike.tags
+    assert not any(isinstance(mark, Panel) for mark in alike.legend)
+
+
+def test_where_most_edges_pass_through_mlps_the_direct_ones_are_marked() -> None:
+    claims = edge("m0", "m3", how=THROUGH_MLPS), edge("m0", "m4", how=THROUGH_MLPS), edge("m0", "m5")
+    picture = scene(graph(*claims))
+    assert [panel.texts[0].text for panel in picture.tags] == ["d"]
+    assert "path: through-mlps (the residual stream and the MLPs in between" in legend_of(picture)
+
+
+def test_patched_nodes_carry_the_letters_of_the_effect_they_show() -> None:
+    usual, other = NodeClaim((parse("m2"),)), NodeClaim((parse("m2"),), DENOISING)
+    subject = graph(usual, other, NodeClaim((parse("m3"),)))
+
+    def of_m2(effect: float) -> tuple[str, ...]:
+        picture = scene(subject, [row(usual, 1.0), row(other, effect)])
+        (box,) = (box for box in picture.boxes if box.node == "m2")
+        assert "m2 (base: corrupted): logit_diff" in (box.panel.tooltip or "")
+        assert [panel.texts[0].text for panel in picture.tags] == ["x"] * len(box.unusual)
+        return box.unusual
+
+    assert of_m2(2.0) == ("corrupted",)
+    assert of_m2(0.5) == ()
+
+
+def test_every_setting_has_a_letter_of_its_own() -> None:
+    assert {*PathKind, *BaseRun, *SourceKind} <= {*LETTERS}
+    assert len({*LETTERS.values()}) == len(LETTERS)
+
+
+def test_letters_stay_apart_and_on_the_canvas() -> None:
+    picture = scene(ways(), rows(ways()))
+    rects = [panel.rect for panel in picture.tags]
+    assert len(rects) == (1 + 1 + 3) + 4 + 2 + 1  # the edges of a0.h0, those of its group, a2.h1, m5
+    assert not any(a.overlaps(b) for i, a in enumerate(rects) for b in rects[:i])
+    assert all(inside(rect, Rect(0, 0, picture.width, picture.height)) for rect in rects)
+    assert not any(note.rect.overlaps(rect) for note in picture.notes for rect in rects)
 
 
 # How effects look

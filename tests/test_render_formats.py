@@ -28,7 +28,21 @@ from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.nodes import parse
 from circuitgraph.plans import build_plan
 from circuitgraph.results.records import RunResult
-from tests.render_graphs import GRAPHS, NASTY, edge, graph, inside, mini, mixed, nasty, row, rows, tangle
+from tests.render_graphs import (
+    GRAPHS,
+    NASTY,
+    THROUGH_MLPS,
+    edge,
+    graph,
+    inside,
+    mini,
+    mixed,
+    nasty,
+    row,
+    rows,
+    tangle,
+    ways,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROOT = Path(__file__).parent.parent
@@ -115,8 +129,33 @@ def test_graphml_and_json_are_read_back_by_networkx(tmp_path: Path, drawn: Circu
         assert read.number_of_edges() == sum(1 for _ in drawn.arcs())
         for *_, attributes in read.edges(data=True):
             assert attributes["effect"] == pytest.approx(effects[attributes["claim"]])
-            assert attributes["patched_with"] == "counterfactual"
+            assert attributes["patched_with"] == str(drawn.by_id[attributes["claim"]].how.source)
     assert {box["node"] for box in data["scene"]["boxes"]} == {str(node) for node in drawn.nodes}
+
+
+def test_every_format_says_what_is_measured_otherwise(tmp_path: Path) -> None:
+    subject = ways()
+    root = ElementTree.parse(render(subject, tmp_path / "x.svg")).getroot()  # noqa: S314
+    letters = [text.text for text in root.findall(f"{SVG}g[@class='tags']//{SVG}text")]
+    assert {*letters} == {"m", "x", "0"}
+    read = pygraphviz.AGraph(string=dot(scene(subject)))
+    assert {edge.attr["taillabel"] or "" for edge in read.edges()} == {
+        "", "through-mlps", "corrupted", "through-mlps, corrupted, zero",
+    }  # fmt: skip
+    assert read.get_node("a2.h1@END").attr["xlabel"] == "corrupted, zero"
+    drawn = json.loads(render(subject, tmp_path / "x.json").read_text())["scene"]
+    assert ["through-mlps", "corrupted", "zero"] in [arrow["unusual"] for arrow in drawn["arrows"]]
+    assert [box["unusual"] for box in drawn["boxes"] if box["node"] == "m5"] == [["corrupted"]]
+
+
+def test_png_shows_the_ring_of_a_letter(tmp_path: Path) -> None:
+    subject = graph(edge("m0", "m3"), edge("m0", "m4"), edge("m0", "m5", how=THROUGH_MLPS))
+    (ring,) = scene(subject).tags
+    pixels = _pixels(render(subject, tmp_path / "x.png").read_bytes())
+    middle = round(2 * (ring.rect.y + ring.rect.height / 2))
+    across = pixels[middle][round(2 * ring.rect.x) - 1 : round(2 * ring.rect.right) + 2]
+    assert any(min(pixel) > 240 for pixel in across)  # its inside is paper
+    assert sum(max(pixel) < 200 for pixel in across[:4]) >= 1  # its left side is a line
 
 
 def test_a_patched_node_carries_its_strongest_effect(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from circuitgraph.drawing.notes import notes
 from circuitgraph.drawing.routes import routes
 from circuitgraph.drawing.scene import Rect, Scene, Text
 from circuitgraph.drawing.style import INK, SOFT_INK, Finding, finding
+from circuitgraph.drawing.tags import tags
 from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.graph.claims import CircuitGraph
 
@@ -77,7 +78,9 @@ def scene(
     bands = columns(drawn, placed)
     lowest = dy + placed.height + (POSITION_NAMES if bands else 8)
     key, bottom = legend(graph, found, Rect(EDGE, lowest + 16, inner, 0))
-    lines = arrows(drawn, moved, found)
+    lines, nodes, names_of_groups = arrows(drawn, moved, found), boxes(drawn, placed, found), headers(placed)
+    letters = tags(lines, nodes, names_of_groups)
+    solid = [*placed.blocks.values(), *(letter.rect for letter in letters)]
     area = Rect(EDGE + margin, dy, drawing - margin, placed.height)
     return Scene(
         width=math.ceil(inner + 2 * EDGE),
@@ -87,9 +90,10 @@ def scene(
         columns=bands,
         clusters=clusters(placed),
         arrows=lines,
-        headers=headers(placed),
-        boxes=boxes(drawn, placed, found),
-        notes=notes(lines, list(placed.blocks.values()), found, area),
+        headers=names_of_groups,
+        boxes=nodes,
+        tags=letters,
+        notes=notes(lines, solid, found, area),
         texts=(*heading, *beside_rows(names, placed, EDGE)),
         legend=key,
     )

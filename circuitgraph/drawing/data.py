@@ -135,8 +135,15 @@ def _scene(scene: Scene) -> Attributes:
             for cluster, header in zip(scene.clusters, scene.headers, strict=True)
         ],
         "boxes": [
-            {"key": b.key, "node": b.node, "position": b.position, "group": b.group, **_rounded(b.panel.rect)}
-            for b in scene.boxes
+            {
+                "key": box.key,
+                "node": box.node,
+                "position": box.position,
+                "group": box.group,
+                "unusual": list(box.unusual),
+                **_rounded(box.panel.rect),
+            }
+            for box in scene.boxes
         ],
         "arrows": [
             {
@@ -146,6 +153,7 @@ def _scene(scene: Scene) -> Attributes:
                 "port": arrow.port,
                 "curve": [[round(x, 2), round(y, 2)] for x, y in arrow.curve],
                 "stroke": asdict(arrow.stroke),
+                "unusual": list(arrow.unusual),
             }
             for arrow in scene.arrows
         ],

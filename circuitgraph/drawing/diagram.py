@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, Group, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
+from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
 from circuitgraph.nodes import Address, Attention, Head, Input, KVHead, Logits, Node, Port, Position, Residual
 
 T = TypeVar("T", bound=Hashable)
@@ -61,6 +62,8 @@ class Diagram:
     rows: tuple[tuple[Block, ...], ...]
     arcs: tuple[Arc, ...]
     experiments: Mapping[Spot, tuple[str, ...]]
+    unusual: Mapping[str, Mapping[str, str]]
+    """Experiment id → how it is measured otherwise than most."""
 
 
 def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
@@ -77,7 +80,9 @@ def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
     blocks = _gather(graph, owners, arcs)
     rows = _rank(blocks, arcs, graph.shape)
     columns = _order_columns([block.column for row in rows for block in row], arcs, positions)
-    return Diagram(graph.shape, columns, rows, arcs, experiments)
+    usual = usual_settings(map(settings, graph.claims))
+    unusual = {id_: unusual_settings(settings(claim), usual) for id_, claim in graph.by_id.items()}
+    return Diagram(graph.shape, columns, rows, arcs, experiments, unusual)
 
 
 Placed = tuple[Address, Address, Claim, Position | None, Position | None]

@@ -59,6 +59,7 @@ def dot(scene: Scene) -> str:
             height=f"{rect.height / INCH:.4f}",
             fillcolor=box.panel.fill or "",
             color=border.color if border else "",
+            xlabel=", ".join(box.unusual),
         )
     for arrow in scene.arrows:
         document.edge(
@@ -66,6 +67,7 @@ def dot(scene: Scene) -> str:
             names[arrow.head],
             id=arrow.id,
             headlabel=arrow.port,
+            taillabel=", ".join(arrow.unusual),
             tooltip=library.escape(each_line(arrow.tooltip)),
             color=f"{arrow.stroke.color}{round(255 * arrow.stroke.opacity):02x}",
             penwidth=f"{arrow.stroke.width:.2f}",

@@ -1,4 +1,4 @@
-"""The key below the picture: what was measured, how, on how many pairs, and what lines mean."""
+"""The key below the picture: what was measured, how, on how many pairs, and what lines and letters mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from circuitgraph.drawing.marks import arrowhead
-from circuitgraph.drawing.scene import Dash, Rect, Sample, Stroke, Text
+from circuitgraph.drawing.scene import Dash, Panel, Rect, Sample, Stroke, Text
 from circuitgraph.drawing.style import (
     INK,
     NEGATIVE,
@@ -23,8 +23,11 @@ from circuitgraph.drawing.style import (
     number,
     verdict,
 )
+from circuitgraph.drawing.tags import SIZE as TAG
+from circuitgraph.drawing.tags import tag
 from circuitgraph.drawing.text import fill, one_line, width
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
+from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
 from circuitgraph.spec.model import BaseRun, PathKind
 
 SIZE = 10.5
@@ -33,7 +36,9 @@ LENGTH = 34.0
 SPACE = 20.0
 RULE = "#d5dbe3"
 
-Mark = Text | Sample
+Mark = Text | Sample | Panel
+Key = Stroke | str
+"""A line, or the value of a setting that has a letter."""
 
 
 def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark, ...], float]:
@@ -41,13 +46,13 @@ def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark,
     y, x = area.y + SIZE, area.x
     rule = ((area.x, area.y - 6), (area.x, area.y - 6), (area.right, area.y - 6), (area.right, area.y - 6))
     marks: list[Mark] = [Sample(rule, None, Stroke(RULE, 1.0))]
-    for samples in _samples(graph, found):
-        wide = sum(LENGTH + 6 + width(text, SIZE) + SPACE for _, text in samples) - SPACE
+    for samples in [*_samples(graph, found), *_letters(graph)]:
+        wide = sum(_room(key) + width(text, SIZE) + SPACE for key, text in samples) - SPACE
         if x > area.x and x + wide > area.right:
             x, y = area.x, y + LINE
-        for stroke, text in samples:
-            marks += [_sample(x, y - 3.5, stroke), Text(x + LENGTH + 6, y, text, SIZE, INK)]
-            x += LENGTH + 6 + width(text, SIZE) + SPACE
+        for key, text in samples:
+            marks += [_sample(x, y - 3.5, key), Text(x + _room(key), y, text, SIZE, INK)]
+            x += _room(key) + width(text, SIZE) + SPACE
     y += LINE + 2
     for line in _packed(_sentences(graph, found), area.width):
         marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
@@ -67,9 +72,24 @@ def _packed(sentences: Iterable[str], limit: float) -> list[str]:
     return [line for line in lines if line]
 
 
-def _sample(x: float, y: float, stroke: Stroke) -> Sample:
+def _room(key: Key) -> float:
+    return (TAG if isinstance(key, str) else LENGTH) + 6
+
+
+def _sample(x: float, y: float, key: Key) -> Sample | Panel:
+    if isinstance(key, str):
+        return tag(x + TAG / 2, y, key, NEUTRAL)
+    stroke = key
     end, base = (x + LENGTH, y), (x + LENGTH - stroke.tip_length + 0.5, y)
     return Sample(((x, y), (x, y), base, base), arrowhead((x, y), end, stroke), stroke)
+
+
+def _letters(graph: CircuitGraph) -> list[list[tuple[Key, str]]]:
+    """The letters that occur."""
+    usual = usual_settings(map(settings, graph.claims))
+    unusual = (unusual_settings(settings(claim), usual) for claim in graph.claims)
+    found = dict.fromkeys((name, value) for each in unusual for name, value in each.items())
+    return [[(value, f"{name}: {value}")] for name, value in sorted(found)]
 
 
 def _samples(graph: CircuitGraph, found: Finding) -> list[list[tuple[Stroke, str]]]:
@@ -129,27 +149,28 @@ def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
 
 
 def _direction(graph: CircuitGraph) -> str:
-    hows = {(claim.how.base, str(claim.how.source)) for claim in graph.claims}
-    if len(hows) != 1:
-        return f"base run and source differ between edges: {_listed(f'{b}/{s}' for b, s in hows)}."
-    ((base, source),) = hows
+    if not graph.claims:
+        return ""
+    usual = settings(graph.claims[0]) | usual_settings(map(settings, graph.claims))
+    base, source, where = usual["base"], usual["source"], _unless(graph, "base", "source")
     if source != "counterfactual":
-        return f"base: the {base} prompt, patched with the {source} activation (ablation)."
-    other, kind = ("corrupted", "noising") if base is BaseRun.CLEAN else ("clean", "denoising")
-    return f"base: the {base} prompt, patched from the {other} one ({kind})."
+        return f"base: the {base} prompt, patched with the {source} activation (ablation){where}."
+    other, kind = ("corrupted", "noising") if base == BaseRun.CLEAN else ("clean", "denoising")
+    return f"base: the {base} prompt, patched from the {other} one ({kind}){where}."
 
 
 def _path(graph: CircuitGraph) -> str:
-    paths = {claim.how.path for claim in graph.claims if not isinstance(claim, NodeClaim)}
-    meaning = {
+    meaning: dict[str, str] = {
         PathKind.DIRECT: "the residual stream alone carries the change",
         PathKind.THROUGH_MLPS: "the residual stream and the MLPs in between carry the change, attention is frozen",
     }
-    if len(paths) != 1:
-        return f"paths: {_listed(paths)}." if paths else ""
-    (path,) = paths
-    return f"path: {path} ({meaning[path]})."
+    found = [settings(claim) for claim in graph.claims]
+    usual = usual_settings(found)
+    paths = sorted({each["path"] for each in found if "path" in each}, key=lambda path: path != usual.get("path"))
+    first, *others = [f"{path} ({meaning[path]})" for path in paths] or [""]
+    return "; ".join([f"path: {first}{_unless(graph, 'path')}", *others]) + "." if first else ""
 
 
-def _listed(texts: Iterable[str]) -> str:
-    return ", ".join(sorted(map(str, texts)))
+def _unless(graph: CircuitGraph, *names: str) -> str:
+    """What follows the usual value where some experiments have another."""
+    return ", unless a letter says otherwise" if usual_settings(map(settings, graph.claims)).keys() & {*names} else ""

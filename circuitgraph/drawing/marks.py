@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -55,16 +55,22 @@ EFFECT_TEXT = 9.5
 
 def arrows(drawn: Diagram, curves: Sequence[Curve], found: Finding) -> tuple[Arrow, ...]:
     """One for each arc, weakest first, so that the strongest lie on top."""
-    crowded = len(drawn.arcs) > CROWD
-    lines = [_arrow(arc, curve, found, crowded) for arc, curve in zip(drawn.arcs, curves, strict=True)]
+    lines = [_arrow(drawn, arc, curve, found) for arc, curve in zip(drawn.arcs, curves, strict=True)]
     return tuple(sorted(lines, key=lambda arrow: -found.rank.get(arrow.id, len(found.rank))))
 
 
-def _arrow(arc: Arc, curve: Curve, found: Finding, crowded: bool) -> Arrow:
-    stroke = found.stroke(arc.id, crowded=crowded)
+def said(settings: Mapping[str, str]) -> str:
+    """`path: direct, base: corrupted`."""
+    return ", ".join(f"{name}: {value}" for name, value in settings.items())
+
+
+def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
+    stroke = found.stroke(arc.id, crowded=len(drawn.arcs) > CROWD)
     lines = [f"{arc.sender} → {arc.receiver}"]
     if claim_label(arc.claim) != lines[0]:
         lines.append(claim_label(arc.claim))
+    if unusual := drawn.unusual[arc.id]:
+        lines.append(said(unusual))
     if row := found.rows.get(arc.id):
         lines.append(f"{row.metric}: {interval(row)}, n = {row.n}")
     elif found.rows:
@@ -80,6 +86,7 @@ def _arrow(arc: Arc, curve: Curve, found: Finding, crowded: bool) -> Arrow:
         tip=arrowhead(curve[-2], curve[-1], stroke),
         stroke=stroke,
         tooltip="\n".join(lines),
+        unusual=tuple(unusual.values()),
     )
 
 
@@ -119,26 +126,40 @@ def boxes(drawn: Diagram, placed: Places, found: Finding) -> tuple[Box, ...]:
             node=str(spot.node),
             position=None if spot.position is None else str(spot.position),
             group=group.name if (group := groups[spot]) else None,
-            panel=_face(
-                placed.labels[spot], str(spot), rect, bool(badges[spot]), drawn.experiments.get(spot, ()), found
-            ),
+            panel=_face(drawn, spot, placed.labels[spot], rect, bool(badges[spot]), found),
             ports=tuple(badges[spot]),
             ids=drawn.experiments.get(spot, ()),
+            unusual=_unusual(drawn, spot, found),
         )
         for spot, rect in placed.boxes.items()
     )
 
 
-def _face(label: str, name: str, rect: Rect, has_ports: bool, ids: Sequence[str], found: Finding) -> Panel:
+def _measured(drawn: Diagram, spot: Spot, found: Finding) -> list[Row]:
+    """The rows of a node's own experiments, the largest effect first: the one that is seen."""
+    ids = drawn.experiments.get(spot, ())
+    return sorted((found.rows[i] for i in ids if i in found.rows), key=lambda row: -abs(row.effect))
+
+
+def _unusual(drawn: Diagram, spot: Spot, found: Finding) -> tuple[str, ...]:
+    """What is unusual about the experiment that is seen; where none is measured, about any."""
+    seen = [row.id for row in _measured(drawn, spot, found)[:1]] or drawn.experiments.get(spot, ())
+    return tuple(dict.fromkeys(value for id_ in seen for value in drawn.unusual[id_].values()))
+
+
+def _face(drawn: Diagram, spot: Spot, label: str, rect: Rect, has_ports: bool, found: Finding) -> Panel:
     """The box itself; where the node is patched, coloured by its largest effect."""
-    measured = sorted((found.rows[i] for i in ids if i in found.rows), key=lambda row: -abs(row.effect))
+    ids, measured = drawn.experiments.get(spot, ()), _measured(drawn, spot, found)
     middle = rect.y + (rect.height - (PORT_HEIGHT if has_ports else 0) - (EFFECT_HEIGHT if ids else 0)) / 2
     texts = [Text(rect.center, middle + 4, label, BOX_TEXT, INK, bold=True, anchor="middle")]
     if ids:
         note = signed(measured[0].effect, found.digits) if measured else "patched"
         texts.append(Text(rect.center, middle + 15.5, note, EFFECT_TEXT, INK, anchor="middle"))
     fill, border = _colors(measured, found) if measured else (PAPER, Stroke(BOX_LINE, 1.8 if ids else 1.0))
-    lines = [name, *(f"{row.label}: {row.metric} {interval(row)}, n = {row.n}" for row in measured)]
+    lines = [str(spot)]
+    for row in measured:
+        how = f" ({said(drawn.unusual[row.id])})" if drawn.unusual[row.id] else ""
+        lines.append(f"{row.label}{how}: {row.metric} {interval(row)}, n = {row.n}")
     return Panel(rect, fill, border, 5.0, tuple(texts), "\n".join(lines))
 
 

@@ -63,7 +63,7 @@ class _Painter:
             yield from self._panel(box.panel)
             for port in box.ports:
                 yield from self._panel(port)
-        for panel in scene.notes:
+        for panel in (*scene.tags, *scene.notes):
             yield from self._panel(panel)
         for mark in (*scene.texts, *scene.legend):
             match mark:
@@ -71,6 +71,8 @@ class _Painter:
                     yield from self._text(mark)
                 case Sample():
                     yield from self._arrow(mark)
+                case Panel():
+                    yield from self._panel(mark)
 
     def _points(self, points: Sequence[Point]) -> str:
         return f"{len(points)} " + " ".join(f"{FINE * x:.1f} {FINE * (self.scene.height - y):.1f}" for x, y in points)

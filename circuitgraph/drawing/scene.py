@@ -129,6 +129,8 @@ class Box:
     ports: tuple[Panel, ...] = ()
     ids: tuple[str, ...] = ()
     """Ids of the node experiments the box stands for."""
+    unusual: tuple[str, ...] = ()
+    """Base and source of the experiment it shows, where they are not those of most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ class Arrow:
     tip: tuple[Point, Point, Point]
     stroke: Stroke
     tooltip: str
+    unusual: tuple[str, ...] = ()
+    """Path, base and source, where they are not those of most experiments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +179,10 @@ class Scene:
     headers: tuple[Panel, ...]
     """The names of the clusters."""
     boxes: tuple[Box, ...]
+    tags: tuple[Panel, ...]
+    """Letters on arrows and boxes that are measured otherwise than most."""
     notes: tuple[Panel, ...]
     """The effects written beside the strongest arrows."""
     texts: tuple[Text, ...]
     """Title, description, and the names of the layers."""
-    legend: tuple[Text | Sample, ...]
+    legend: tuple[Text | Sample | Panel, ...]

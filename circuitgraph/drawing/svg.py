@@ -28,6 +28,7 @@ def svg(scene: Scene) -> str:
         ("arrows", map(_arrow, scene.arrows)),
         ("headers", map(_panel, scene.headers)),
         ("boxes", map(_box, scene.boxes)),
+        ("tags", map(_panel, scene.tags)),
         ("notes", map(_panel, scene.notes)),
         ("texts", map(_text, scene.texts)),
         ("legend", map(_mark, scene.legend)),
@@ -102,9 +103,11 @@ def _arrow(arrow: Arrow) -> str:
     return f"<g{data}><title>{clean(arrow.tooltip)}</title>{_line(arrow.curve, arrow.tip, arrow.stroke)}</g>"
 
 
-def _mark(mark: Text | Sample) -> str:
+def _mark(mark: Text | Sample | Panel) -> str:
     match mark:
         case Text():
             return _text(mark)
         case Sample():
             return _line(mark.curve, mark.tip, mark.stroke)
+        case Panel():
+            return _panel(mark)
