@@ -233,6 +233,9 @@ def untouched(fields: dict[str, Any]) -> dict[str, Any]:
 BROKEN = [
     ("gpt2", plus(model_type="gpt3"), untouched, r"'gpt3' is no model family that is supported; did you mean 'gpt2'"),
     ("gpt2", without("model_type"), untouched, "neither 'model_type'"),
+    ("gpt2", plus(layer_norm_epsilon="x"), untouched, "cannot be loaded: StrictDataclassFieldValidationError: "),
+    ("gpt2", plus(activation_function="foo"), untouched, "cannot be loaded: KeyError: 'foo'"),
+    ("llama", plus(quantization_config={"quant_method": "x"}), untouched, "quantized checkpoints are not supported"),
     ("gpt2", plus(n_layer=2), untouched, r"unexpected weights: transformer\.h\.2\."),
     ("gpt2", plus(vocab_size=60), untouched, r"another shape than config\.json says: transformer\.wte\.weight"),
     (
@@ -305,6 +308,12 @@ def test_weights_that_are_not_finite_fail_the_proofs(checkpoint, tmp_path):
     save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(AuditError, match="nan"):
         load(directory)
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "xpu"])
+def test_a_device_that_is_not_supported_is_refused(checkpoint, device):
+    with pytest.raises(InputError, match=f"'{device}' is no device that is supported; have: auto, cpu, cuda"):
+        load_model(Location("directory", "gpt2", checkpoint("gpt2")), device=device)
 
 
 def test_a_device_that_is_none_is_refused(checkpoint):

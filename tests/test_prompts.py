@@ -479,6 +479,7 @@ def test_files_hold_what_a_spec_may_hold(tmp_path: Path, name: str, content: str
         ('{"clean": "Mary", "positions": [1]}', 'positions must be an object of names and indexes, such as {"S1": 4}'),
         ('{"clean": "Mary", "cluster": 1.5}', "cluster must be a name or a number"),
         ('{"clean": [NaN]}', "not JSON: NaN is no value"),
+        ('{"clean": [' + "1" * 5000 + "]}", "not a prompt pair: a number has too many digits"),
         ('{"clean": "Mary"', "not JSON: Expecting ',' delimiter at character 17"),
         ('["Mary", "John"]', "each line is one JSON object"),
         ("[" * 100_000, "not a prompt pair: nested too deeply"),

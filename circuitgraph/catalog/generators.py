@@ -12,12 +12,15 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 from circuitgraph.errors import did_you_mean
 
 RESERVED = ("END", "BOS")
 """Positions that every prompt has (`BOS` where there is such a token); nothing else may take their names."""
+
+MOST_PAIRS = 100_000
+"""More are never needed, and a slip of the keyboard must not fill the memory."""
 
 SLOT_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -45,11 +48,11 @@ class GeneratorParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n: Annotated[int, Field(ge=1)] = 64
+    n: Annotated[int, Strict(), Field(ge=1, le=MOST_PAIRS)] = 64
     """How many prompt pairs to make, twins included."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Strict(), Field(ge=0)] = 0
     """The same seed and parameters give the same prompts on every machine."""
-    twin: bool = False
+    twin: Annotated[bool, Strict()] = False
     """Follow each prompt by its twin, in which right and wrong answers have changed places; `n` must be even."""
 
     cluster: Literal["template", "none"] = "template"

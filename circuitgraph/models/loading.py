@@ -80,10 +80,13 @@ def load_model(location: Location, *, dtype: str = "float32", device: str = "aut
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    have = "have: auto, cpu, cuda, cuda:0 …"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"'{name}' is no device; have: auto, cpu, cuda, cuda:0 …") from error
+        raise InputError(f"'{name}' is no device; {have}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"'{name}' is no device that is supported; {have}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"device '{name}' was asked for, but PyTorch sees no CUDA device")
     return device
@@ -112,6 +115,8 @@ def _load_hugging_face(
     directory: Path, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device
 ) -> tuple[nn.Module, float | None, Any]:
     weight_files(directory)
+    if config.get("quantization_config"):
+        raise ModelError(f"{directory / 'config.json'}: quantized checkpoints are not supported")
     with _quiet():
         from transformer_lens.model_bridge.sources import build_bridge_from_module
         from transformers import AutoModelForCausalLM
@@ -126,8 +131,8 @@ def _load_hugging_face(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # They are told in the loading info, and refused below.
             )
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise ModelError(f"{directory}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # transformers checks configs with many unrelated types
+            raise ModelError(f"{directory}: the model cannot be loaded: {_reason(error)}") from error
         module, info = loaded
         _refuse_keys(directory, "missing weights", info["missing_keys"])
         _refuse_keys(directory, "unexpected weights", info["unexpected_keys"])
@@ -138,8 +143,7 @@ def _load_hugging_face(
         try:
             bridge = build_bridge_from_module(module, type(module).__name__, hf_config=module.config, device=device)
         except (AssertionError, AttributeError, NotImplementedError, TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{directory}: TransformerLens cannot wrap this model: {reason}") from error
+            raise ModelError(f"{directory}: TransformerLens cannot wrap this model: {_reason(error)}") from error
     return module, config.get("final_logit_softcapping"), bridge
 
 
@@ -182,6 +186,14 @@ def _load_tl_layout(
     _refuse_keys(directory, "unexpected weights", loaded.unexpected_keys)
     cap = config.get("output_logits_soft_cap") or -1.0
     return bridge.original_model, cap if cap > 0 else None, bridge.eval()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a library's error, with its type where the text alone says little."""
+    text = str(error).strip().partition("\n")[0]
+    return (
+        text if isinstance(error, OSError | ValueError | RuntimeError) and text else f"{type(error).__name__}: {text}"
+    )
 
 
 def _refuse_keys(directory: Path, what: str, keys: Iterable[str]) -> None:

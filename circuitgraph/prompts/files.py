@@ -153,6 +153,8 @@ def _json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise _BadRowError(f"not JSON: {error.msg} at character {error.colno}") from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise _BadRowError("not a prompt pair: a number has too many digits") from None
     except RecursionError:
         raise _BadRowError("not a prompt pair: nested too deeply") from None
 

@@ -100,6 +100,8 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], loc: Loc, at: Loc, noun
             return Fault(whole, message, missing=name, follows=True)
         case "greater_than_equal":
             return Fault(whole, f"{key} is at least {context['ge']}, not {value}")
+        case "less_than_equal":
+            return Fault(whole, f"{key} is at most {context['le']}, not {value}")
         case "string_pattern_mismatch":
             return Fault(
                 whole,

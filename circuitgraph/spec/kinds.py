@@ -65,7 +65,9 @@ def _number_for_a_node(raw: str, number: str) -> str:
 
 
 def _node_text(value: Any) -> Any:
-    """Refuse what YAML made of an unquoted node, naming what was lost."""
+    """Refuse an empty text, and what YAML made of an unquoted node, naming what was lost."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("this is empty; a node is needed here, such as a9.h6<q>@END")
     if value is None:
         raise ValueError("a node is needed here")
     if isinstance(value, bool):

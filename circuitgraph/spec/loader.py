@@ -144,6 +144,7 @@ def _read(draft: Draft, problems: list[Problem]) -> Reading:
         if spec is not None or version or () in cuts:
             return Reading(spec, draft.source, tuple(problems), unread)
         dropped = {cut for cut in cuts if cut is not None}
+        before = draft.data
         lost = {str(loc[1]) for loc in dropped if len(loc) == 2 and loc[0] == "groups"}
         draft = draft.without(dropped | _entries_naming(lost, draft.data))
         needed = {name: value for name, value in _STAND_INS.items() if not draft.data.get(name)}
@@ -151,6 +152,10 @@ def _read(draft: Draft, problems: list[Problem]) -> Reading:
         draft = replace(draft, data={**draft.data, **needed})
         if ("prompts", "pairs") in draft.wounded and not _at(draft.data, ("prompts", "pairs")):
             unread |= {"prompts"}
+        if draft.data == before:  # nothing was left out: another round would find the same
+            if not problems:
+                problems += [draft.source.problem(fault.loc, fault.message, key=fault.at_key) for fault in faults]
+            return Reading(None, draft.source, tuple(problems), unread)
 
 
 def _attempt(data: dict[str, Any], unread: Set[str]) -> tuple[CircuitSpec | None, list[Fault]]:
