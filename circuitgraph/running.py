@@ -19,11 +19,19 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.results import Measured, RunDirectory, RunResult, check_finite, provenance, summarise
+from circuitgraph.results import (
+    Measured,
+    RunDirectory,
+    RunResult,
+    check_finite,
+    provenance,
+    stretched_warning,
+    summarise,
+)
 from circuitgraph.results.records import Row
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
-from circuitgraph.stats import cluster_warning
+from circuitgraph.stats import sample_warning
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all), called while a run goes on."""
@@ -95,8 +103,8 @@ class Running:
             seed=self.checked.spec.intervention.seed,
             executor=NAME,
         )
-        few = cluster_warning(clusters)
-        return rows, (*self.checked.warnings, *([few] if few else []))
+        found = (sample_warning(len(self.prompts), clusters), stretched_warning(rows, measured))
+        return rows, (*self.checked.warnings, *(warning for warning in found if warning is not None))
 
     def _provenance(self) -> dict[str, Any]:
         spec = self.checked.spec

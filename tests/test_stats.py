@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.stats import cluster_warning, intervals, normalized
+from circuitgraph.stats import cluster_warning, intervals, normalized, sample_warning
 from circuitgraph.stats.intervals import FEW_CLUSTERS, SMALLEST_BOOTSTRAP
 from circuitgraph.stats.student import t_factor, within
 
@@ -352,3 +352,11 @@ def test_memory_does_not_grow_with_the_resamples_of_all_experiments():
 
     peak(1)  # fills the cache of counts
     assert peak(1024) - peak(256) < 2**20, "the resampled t of 768 more experiments alone take 12 MB"
+
+
+def test_a_small_sample_is_warned_about_whether_of_pairs_or_of_clusters():
+    assert sample_warning(FEW_CLUSTERS, None) is None
+    assert sample_warning(40, [str(i % 7) for i in range(40)]) == cluster_warning([str(i % 7) for i in range(40)])
+    assert "only 3 pairs" in (sample_warning(3, None) or "")
+    assert "only 3 pairs" in (sample_warning(3, ["a", "b", "c"]) or "")
+    assert "no standard errors" in (sample_warning(1, None) or "")

@@ -11,7 +11,8 @@ from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_id, claim_l
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
 from circuitgraph.plans import Plan
-from circuitgraph.results.records import Row, RunResult
+from circuitgraph.results import stretched_warning
+from circuitgraph.results.records import Measured, Row, RunResult
 from circuitgraph.tables import ranked_table
 
 CLAIM = EdgeClaim((parse("a0.h1"),), (parse("a1.h2<q>"),))
@@ -80,3 +81,13 @@ def test_what_is_left_out_is_counted():
 
 def test_nothing():
     assert table() == ["nothing was measured"]
+
+
+def test_an_interval_beyond_every_pair_is_warned_about():
+    base = np.zeros(8)
+    measured = Measured(ROW.id, "logit_diff", base, None, np.linspace(-0.8, -0.2, 8))
+    inside = replace(ROW, ci_low=-0.7, ci_high=-0.3)
+    beyond = replace(ROW, label="far", ci_low=-30.0, ci_high=-0.3)
+    assert stretched_warning([inside], [measured]) is None
+    assert "the interval of far reaches beyond" in (stretched_warning([inside, beyond], [measured]) or "")
+    assert "far and 1 more" in (stretched_warning([beyond, beyond], [measured]) or "")

@@ -4,7 +4,7 @@ from circuitgraph.results.directory import RunDirectory, check_place
 from circuitgraph.results.load import load_run
 from circuitgraph.results.provenance import provenance
 from circuitgraph.results.records import Measured, Row, RunResult
-from circuitgraph.results.table import check_finite, summarise
+from circuitgraph.results.table import check_finite, stretched_warning, summarise
 
 __all__ = [
     "Measured",
@@ -15,5 +15,6 @@ __all__ = [
     "check_place",
     "load_run",
     "provenance",
+    "stretched_warning",
     "summarise",
 ]

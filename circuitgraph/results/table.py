@@ -89,6 +89,25 @@ def _not_finite(item: Measured) -> str | None:
     return None
 
 
+def stretched_warning(rows: Iterable[Row], measured: Iterable[Measured]) -> str | None:
+    """Names the experiments whose interval reaches beyond the effects of all their pairs; None if there are none.
+
+    That is what a lopsided sample looks like: few pairs carry the effect, and the interval can only guess.
+    """
+    effects = {(item.id, item.metric): item.effect for item in measured}
+    found = []
+    for row in rows:
+        values = effects[row.id, row.metric]
+        if row.ci_low is None or row.ci_high is None or not row.std_error:
+            continue
+        if row.ci_low < values.min() or row.ci_high > values.max():
+            found.append(row.label)
+    if not found:
+        return None
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"the interval of {found[0]}{more} reaches beyond the effect of every pair: too few or too lopsided pairs"
+
+
 def _rows_of_metric(
     experiments: Sequence[Experiment],
     measured: Sequence[Measured],

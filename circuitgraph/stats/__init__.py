@@ -1,5 +1,5 @@
 """Intervals over prompt pairs. Numpy only."""
 
-from circuitgraph.stats.intervals import Intervals, Normalized, cluster_warning, intervals, normalized
+from circuitgraph.stats.intervals import Intervals, Normalized, cluster_warning, intervals, normalized, sample_warning
 
-__all__ = ["Intervals", "Normalized", "cluster_warning", "intervals", "normalized"]
+__all__ = ["Intervals", "Normalized", "cluster_warning", "intervals", "normalized", "sample_warning"]

@@ -137,6 +137,17 @@ def cluster_warning(clusters: Sequence[str] | None) -> str | None:
     return None
 
 
+def sample_warning(pairs: int, clusters: Sequence[str] | None) -> str | None:
+    """What a reader should know of a small sample, of pairs or of clusters; None when there is nothing to say."""
+    if warning := cluster_warning(clusters):
+        return warning
+    if pairs == 1:
+        return "a single pair: no standard errors or intervals can be given"
+    if pairs < FEW_CLUSTERS:
+        return f"only {pairs} pairs: intervals rest on so few independent samples and may be too narrow"
+    return None
+
+
 def _matrix(values: ArrayLike, clusters: Sequence[str] | None) -> Floats:
     matrix = np.ascontiguousarray(values, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[1] == 0:
