@@ -22,8 +22,8 @@ from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
 
 if TYPE_CHECKING:
+    from circuitgraph.prepared import Progress
     from circuitgraph.results.records import RunResult
-    from circuitgraph.running import Progress
 
 EXECUTORS = ("auto", "literal")
 

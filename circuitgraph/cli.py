@@ -19,8 +19,8 @@ from circuitgraph.errors import CircuitGraphError, InputError, ResourceError, Un
 
 if TYPE_CHECKING:
     from circuitgraph.checks import Checked
+    from circuitgraph.prepared import Progress
     from circuitgraph.results.records import RunResult
-    from circuitgraph.running import Progress
 
 app = typer.Typer(
     add_completion=False,

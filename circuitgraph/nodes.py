@@ -19,14 +19,16 @@ from circuitgraph.errors import AddressError
 
 
 class Port(StrEnum):
-    """An input of an attention head."""
+    """An input of an attention head; PATTERN is what q and k become, which can be patched and is no input."""
 
     Q = "q"
     K = "k"
     V = "v"
+    PATTERN = "pattern"
 
 
 ALL_PORTS = (Port.Q, Port.K, Port.V)
+"""The inputs that an address without a port means."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -92,7 +94,7 @@ class Neuron:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Residual:
-    """The residual stream before block `layer`, or between its attention and its MLP."""
+    """The residual stream before block `layer` (after the last one: the number of layers), or between its halves."""
 
     layer: int
     mid: bool = False
@@ -127,6 +129,10 @@ class Position:
         if not self.name:
             return str(self.offset)
         return self.name + (f"{self.offset:+d}" if self.offset else "")
+
+
+EACH = Position("each")
+"""`@each`: every token in turn, one experiment for each; in entries of `nodes:`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +210,8 @@ _SPELLINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("r", rf"(?:r{_N}|blocks\.{_N}\.hook_resid_pre)"),
     )
 )
-_HOOK_PORT = re.compile(r"blocks\.(\d+)\.attn\.hook_([qkv])\[:,\s*:,\s*(\d+)\]", re.ASCII)
+_HOOK_PORT = re.compile(r"blocks\.(\d+)\.attn\.hook_(?:([qkv])\[:,\s*:|(pattern)\[:),\s*(\d+)\]", re.ASCII)
+_HOOK_POST = re.compile(r"blocks\.(\d{1,9})\.hook_resid_post", re.IGNORECASE | re.ASCII)
 
 EXAMPLES = "input, a9.h6, a9.h6<q>, a9, m9, m9.n123, r9, r9.mid, a9.kv2<k>, logits"
 
@@ -233,7 +240,7 @@ def split(text: str) -> Reference:
     """
     text = text.strip()
     if hook := _HOOK_PORT.match(text):
-        text = f"a{hook[1]}.h{hook[3]}<{hook[2]}>{text[hook.end() :]}"
+        text = f"a{hook[1]}.h{hook[4]}<{hook[2] or hook[3]}>{text[hook.end() :]}"
     match = _SUFFIX.match(text)
     if match is None or not match["name"].strip():
         raise AddressError(f"'{text}' is no address; write node<port>@position, for example a9.h6<q>@END")
@@ -250,8 +257,12 @@ def split(text: str) -> Reference:
 
 def _parse_ports(text: str, whole: str) -> tuple[Port, ...]:
     names = [name.strip().lower() for name in text.split(",")]
-    if any(name not in ("q", "k", "v") for name in names) or len(set(names)) != len(names):
-        raise AddressError(f"<{text}> in '{whole}' is no port; ports are <q>, <k>, <v> and lists such as <k,v>")
+    if names == [Port.PATTERN]:
+        return (Port.PATTERN,)
+    if any(name not in ALL_PORTS for name in names) or len(set(names)) != len(names):
+        raise AddressError(
+            f"<{text}> in '{whole}' is no port; ports are <q>, <k>, <v>, lists such as <k,v>, and <pattern>"
+        )
     return tuple(port for port in ALL_PORTS if port in names)
 
 
@@ -273,6 +284,8 @@ def parse_position(text: str) -> Position:
 
 def parse_node(name: str) -> NodePattern | None:
     """Read a node or a pattern such as `a*.h3`; None if it is neither."""
+    if after := _HOOK_POST.fullmatch(name.strip()):
+        return NodePattern("r", int(after[1]) + 1, None)
     for kind, pattern in _SPELLINGS:
         if match := pattern.fullmatch(name.strip()):
             numbers = [None if group == "*" else int(group) for group in match.groups() if group is not None]

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from circuitgraph.checks import Checked, SpecLike, check
+from circuitgraph.checks import SpecLike
 from circuitgraph.drawing import scene, svg
 from circuitgraph.errors import InputError
-from circuitgraph.execute.bind import BoundMetric, bind_metrics
-from circuitgraph.execute.literal import NAME, refuse_all
-from circuitgraph.execute.run import PART, execute, steps
-from circuitgraph.models.bridge import TransformerModel
-from circuitgraph.models.loading import fetch, load_model
-from circuitgraph.plans import Plan, build_plan
-from circuitgraph.prompts.pairs import PromptSet
+from circuitgraph.execute.literal import NAME
+from circuitgraph.execute.run import PART
+from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results import (
     Measured,
     RunDirectory,
     RunResult,
-    check_finite,
     provenance,
     stretched_warning,
     summarise,
@@ -33,41 +28,26 @@ from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.stats import sample_warning
 
-Progress = Callable[[int, int], None]
-"""(steps done, steps in all), called while a run goes on."""
 
-
-class Running:
-    """A run in progress. Everything that can be wrong with the spec is known once this exists."""
+class Running(Prepared):
+    """A run in progress."""
 
     def __init__(self, spec: SpecLike, overrides: Sequence[str], progress: Progress | None) -> None:
-        found = check(spec, overrides)
-        self.plan: Plan = build_plan(found.graph)
-        refuse_all(self.plan.experiments)
-        if fetch(found.location) != found.location.path or found.prompts is None:
-            # Now that the model's files are here, the rest can be checked, its tokenizer above all.
-            found = check(spec, overrides)
-        if found.prompts is None:
-            raise InputError("; ".join(found.unchecked) or "the prompts could not be read")
-        self.checked: Checked = found
-        self.prompts: PromptSet = found.prompts
-        self.metrics: tuple[BoundMetric, ...] = bind_metrics(found.spec.metrics)
-        self.spec_text = _spec_text(spec, overrides, found.spec)
-        self.model: TransformerModel = load_model(
-            found.location, dtype=found.spec.model.dtype, device=found.spec.model.device
-        )
-        self._progress = progress
-        self._done, self._total = 0, steps(self.plan, self.prompts)
+        super().__init__(spec, overrides, progress)
+        if not self.plan.experiments:
+            raise InputError("nothing to run: the spec has neither edges nor nodes")
+        self.spec_text = _spec_text(spec, overrides, self.checked.spec)
+        self.expect_steps(self.plan)
 
     def result(self, out: str | Path | None, *, resume: bool, replace: bool) -> RunResult:
         """Measure and summarise; with `out`, through a run directory."""
         origin = self._provenance()
         if out is None:
-            measured = [item for part in self._parts(frozenset()) for item in part]
+            measured = [item for part in self.measure(self.plan) for item in part]
             rows, warnings = self._rows(measured)
             return self._result(measured, rows, warnings, origin, None)
         with RunDirectory.create(out, origin, self.spec_text, resume=resume, replace=replace) as directory:
-            for part in self._parts(directory.finished_parts()):
+            for part in self.measure(self.plan, skip=directory.finished_parts()):
                 directory.write_part(part)
             measured = list(directory.measured())
             rows, warnings = self._rows(measured)
@@ -79,18 +59,6 @@ class Running:
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
         return self._result(measured, rows, warnings, origin, str(directory.path))
-
-    def _parts(self, skip: frozenset[str]) -> Iterator[tuple[Measured, ...]]:
-        self._step(len(skip) * self._total // max(len(self.plan.experiments), 1))
-        parts = execute(self.model, self.plan, self.prompts, self.metrics, skip=skip, progress=self._step)
-        for part in parts:
-            check_finite(self.plan, part)
-            yield part
-
-    def _step(self, done: int) -> None:
-        self._done += done
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
     def _rows(self, measured: Sequence[Measured]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
         clusters = self.prompts.clusters
@@ -115,10 +83,12 @@ class Running:
             model_fingerprint=self.model.fingerprint,
             prompts_sha256=self.prompts.digest(),
             settings={
-                "spec": spec.model_dump(mode="json", exclude_defaults=True),
+                "spec": spec.model_dump(mode="json", exclude_defaults=True, by_alias=True),
                 "model": {"kind": self.checked.location.kind, "name": self.checked.location.name},
                 "pairs": len(self.prompts),
                 "positions": list(self.prompts.position_names()),
+                "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
+                "reference": self._reference_settings(),
                 "executor": NAME,
             },
             seed=spec.intervention.seed,
@@ -128,6 +98,14 @@ class Running:
             schedule=f"parts of {PART} experiments, one at a time, batches of pairs of one length",
             threads=torch.get_num_threads(),
         )
+
+    def _reference_settings(self) -> dict[str, Any] | None:
+        """What the reference set is and how large, where there is one."""
+        settings = self.checked.spec.intervention.reference
+        if settings is None or self.reference is None:
+            return None
+        found = {"side": settings.side.value, "align": settings.align.value, "prompts": self.reference.note}
+        return {**found, "size": len(self.reference), "sha256": self.reference.digest()}
 
     def _result(
         self,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import circuitgraph as cg
-from circuitgraph.errors import FileError, RefusedError
+from circuitgraph.errors import FileError
 from circuitgraph.graph.claims import Origin
 from circuitgraph.results import RunResult
 from tests.measuring import edge, measure_all, node
@@ -274,11 +274,6 @@ def test_resuming_a_finished_run_measures_nothing_again(path, tmp_path, result, 
         (lambda path: cg.load_run("nothing"), FileError, "nothing"),
         (lambda path: cg.load_run(path.parent), FileError, "run.json"),
         (lambda path: cg.check(path, ["model.name=./nothing"]), cg.SpecError, "no model directory './nothing'"),
-        (
-            lambda path: cg.run(path, overrides=["intervention.source=zero"]),
-            RefusedError,
-            "'a label': the source 'zero' cannot be executed yet",
-        ),
     ],
 )
 def test_what_cannot_be_done_raises_its_own_class(path, tmp_path, monkeypatch, call, error, message):

@@ -90,7 +90,7 @@ class TestMovement:
             ("a0.h0@A+1", "a1.h0<q>@C+1", "never the same token"),
             ("a0.h0@A", "m1@B", "give both ends one position"),
             ("a0.h0@B", "logits", "no metric reads the logits at B"),
-            ("a0.h0", "r3@B", "r3 has layer 3"),
+            ("a0.h0", "r4@B", "r4 has layer 4"),
             ("a0.h0", "m2@B", "no attention after m2 moves B there"),
             ("a0.h0@B", "m2", "no attention after m2 moves B there"),
             ("a0.h0", "a2.h0<q>@B", "no attention after a2.h0 moves B there"),

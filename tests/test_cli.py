@@ -503,14 +503,13 @@ def test_bad_usage_is_said_in_plain_words(circuitgraph, spec, tmp_path, name):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_what_cannot_be_executed_yet_is_refused_before_the_model_is_loaded(circuitgraph, checkpoint, tmp_path):
-    edges = [{"chain": ["input", "m0", "logits"]}, {"sender": "m0", "receiver": "logits", "source": "zero"}]
-    spec = write_spec(tmp_path, checkpoint("gpt2"), edges=edges)
+def test_what_cannot_be_executed_is_refused_before_the_model_is_loaded(circuitgraph, checkpoint, tmp_path):
+    ends = {"sender": ["a0.h1", "m1.n5"], "receiver": ["m1.n5", "a2.h1<q>"], "join": "both"}
+    spec = write_spec(tmp_path, checkpoint("gpt2"), edges=[ends])
     assert circuitgraph("plan", spec).status == 0
     ended = circuitgraph("run", spec)
     assert ended.status == 2
-    assert "a chain cannot be executed yet" in ended.err
-    assert "the source 'zero' cannot be executed yet" in ended.err
+    assert "m1.n5 is both a joined sender and a joined receiver" in ended.err
     assert not (tmp_path / "runs").exists()
 
 

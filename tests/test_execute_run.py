@@ -13,13 +13,13 @@ from circuitgraph.errors import InputError, RefusedError
 from circuitgraph.execute import run as run_module
 from circuitgraph.execute.bind import bind_batches, bind_metrics
 from circuitgraph.execute.run import execute, steps
-from circuitgraph.graph.claims import Base, CircuitGraph, Claim, SetClaim, Zero, claim_id
+from circuitgraph.graph.claims import Base, CircuitGraph, Claim, Mean, claim_id
 from circuitgraph.models.bridge import TransformerModel
-from circuitgraph.nodes import parse, parse_position
+from circuitgraph.nodes import parse_position
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
-from circuitgraph.spec.model import BaseRun, PluginSpec
+from circuitgraph.spec.model import BaseRun, PluginSpec, PromptsSpec, ReferenceSpec
 from tests.measuring import LOGIT_DIFF, edge, node
 from tests.tiny import VOCAB, random_prompts
 
@@ -212,8 +212,12 @@ REFUSED: dict[str, tuple[Claim, PromptSet, str]] = {
         spoiled(corrupted=None),
         "'m0' needs a corrupted prompt in every pair",
     ),
-    "source": (node("m0", source=Zero()), FINE, "'m0': the source 'zero' cannot be executed yet"),
-    "set": (SetClaim(((parse("m0"), parse("logits")),)), FINE, "a set cannot be executed yet"),
+    "reference": (
+        node("m0", source=Mean(ReferenceSpec(prompts=PromptsSpec(pairs=())))),
+        FINE,
+        "mean and resample need a reference set, and none was given",
+    ),
+    "both ends": (edge(["a0.h1", "m1.n5"], ["m1.n5", "logits"]), FINE, "is both a joined sender and a joined receiver"),
 }
 
 
@@ -229,7 +233,7 @@ def test_everything_that_can_be_wrong_is_said_before_the_model_runs(tiny_model, 
     with pytest.raises(InputError) as raised:
         parts_of(model, prompts, [node("a0.h0", source=Base()), claim])
     assert message in str(raised.value)
-    assert isinstance(raised.value, RefusedError) == (name in ("source", "set"))
+    assert isinstance(raised.value, RefusedError) == (name == "both ends")
 
 
 def test_the_guard_of_the_test_above_does_fire(tiny_model, monkeypatch):

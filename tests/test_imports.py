@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, str] = {
     "drawing": "errors nodes spec graph",
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
-    "running": "errors spec prompts checks plans models execute stats results drawing",
+    "prepared": "errors prompts checks graph plans models execute results",
+    "running": "errors spec checks prepared execute stats results drawing",
     "cli": "errors",
     "__main__": "cli",
     "__init__": "",
@@ -46,8 +47,8 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "running results drawing",
-    "cli": "__init__ api checks spec plans results running tables",
+    "api": "prepared running results drawing",
+    "cli": "__init__ api checks spec plans prepared results tables",
     "__init__": "api errors spec graph plans results",
 }
 

@@ -18,7 +18,7 @@ from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.locate import Location, locate
 from circuitgraph.models.shape import bos_default, read_shape
-from circuitgraph.nodes import Position
+from circuitgraph.nodes import EACH, Position
 from circuitgraph.prompts.load import load_prompts
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.prompts.tokenizer import PromptTokenizer, load_tokenizer
@@ -44,6 +44,10 @@ class Checked:
     location: Location
     unchecked: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    reference: PromptSet | None = None
+    """The reference set of `mean` and `resample`."""
+    each: tuple[Position, ...] | None = None
+    """What `@each` stands for; None = not used, or not known here."""
 
 
 SpecLike = CircuitSpec | str | Path
@@ -103,7 +107,8 @@ class _Check:
         shape = None if location is None else self._shape(spec, location)
         if location is None or shape is None:
             return None
-        graph, problems = expand(spec, shape, self.findings.source)
+        each = self._each(spec, places)
+        graph, problems = expand(spec, shape, self.findings.source, each)
         self.findings.problems += problems
         self._check_overlaps(graph, places)
         if prompts is not None:
@@ -114,7 +119,18 @@ class _Check:
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
             self._check_movement(spec, graph, movement)
         found = tuple(dict.fromkeys(self.unchecked)), tuple(dict.fromkeys(self.warnings))
-        return Checked(self.path, spec, self.findings.source, graph, prompts, shape, location, *found)
+        return Checked(
+            self.path,
+            spec,
+            self.findings.source,
+            graph,
+            prompts,
+            shape,
+            location,
+            *found,
+            reference=reference,
+            each=each,
+        )
 
     def _locate(self, spec: CircuitSpec) -> Location | None:
         try:
@@ -182,10 +198,26 @@ class _Check:
             self.findings.add(("metrics",), str(error))
             return []
 
+    def _each(self, spec: CircuitSpec, places: Places) -> tuple[Position, ...] | None:
+        """The positions of `@each`; what cannot be said of them here is noted."""
+        swept = [loc for loc, reference in references(spec) if EACH in (reference.position, reference.output)]
+        for loc in swept:
+            if loc[0] == "edges":
+                self.findings.add(loc, "@each sweeps the entries of nodes:; an edge names its positions")
+        if not any(loc[0] != "edges" for loc in swept):
+            return None
+        found = places.each()
+        if found is None:
+            self.unchecked.append("positions: @each stands for the tokens of the prompts, which could not be read here")
+        elif found and all(position.name not in ("", "BOS") for position in found):
+            names = ", ".join(map(str, found))
+            self.warnings.append(f"prompts have different lengths: @each sweeps the positions that all name: {names}")
+        return found
+
     def _check_positions(self, spec: CircuitSpec, places: Places, readers: list[tuple[Loc, Position]]) -> None:
         for loc, reference in references(spec):
             for position in (reference.position, reference.output):
-                if position is not None and (problem := places.problem_with(position)):
+                if position not in (None, EACH) and (problem := places.problem_with(position)):
                     self.findings.add(loc, problem)
         for loc, position in readers:
             if problem := places.problem_with(position):

@@ -44,6 +44,20 @@ class Places:
             return None
         return tuple(x - y for x, y in zip(first, second, strict=True))
 
+    def each(self) -> tuple[Position, ...] | None:
+        """What `@each` stands for: every token where prompts have one length, else every name that all of them have.
+
+        None without prompts.
+        """
+        if self._prompts is None:
+            return None
+        pairs = self._prompts.pairs
+        if len({(len(pair), pair.start) for pair in pairs}) == 1:
+            first = (Position("BOS"),) * pairs[0].start
+            return (*first, *(Position("", index) for index in range(len(pairs[0]) - pairs[0].start)))
+        names = self._prompts.position_names()
+        return tuple(Position(name) for name in names if all(name in pair.positions for pair in pairs))
+
     def meeting(self, a: Position, b: Position) -> str | None:
         """In which pairs two positions are the same token, in words; None if in none, or it is not known."""
         distances = self.differences(a, b) or ()

@@ -62,9 +62,17 @@ class Batch:
             raise InputError("these prompts have no corrupted side")
         return ids
 
-    def at(self, position: Position | None) -> Tensor | None:
-        """Token indexes [batch] of a position; None = everywhere."""
-        return None if position is None else self.where[position]
+    def mask(self, position: Position | None, kept: Sequence[Position] = ()) -> Tensor | None:
+        """Which tokens [batch, pos] a position means, without those at `kept`; None = all of them."""
+        if position is None and not kept:
+            return None
+        tokens = torch.arange(self.clean.shape[1], device=self.clean.device)
+        found = torch.ones_like(self.clean, dtype=torch.bool)
+        if position is not None:
+            found = tokens == self.where[position][:, None]
+        for other in kept:
+            found = found & (tokens != self.where[other][:, None])
+        return found
 
     @cached_property
     def sides(self) -> tuple[BaseRun, ...]:
@@ -135,6 +143,7 @@ def bind_batches(
             if problem := shape.problem_with(address.node):
                 raise InputError(f"'{experiment.label}': {problem}")
             positions |= {p for p in (address.position, address.output) if p is not None}
+        positions |= kept_of(experiment)
     _check_ids(prompts, shape)
     batches = []
     for rows in prompts.by_length():
@@ -146,16 +155,29 @@ def bind_batches(
 def addresses_of(experiment: Experiment) -> tuple[Address, ...]:
     """Every address an experiment writes or records."""
     found: dict[Address, None] = {}
-    writes = [w for isolation in experiment.isolations for w in isolation.writes] + list(experiment.propagate.writes)
-    for write in writes:
+    for write in experiment.writes:
         match write:
-            case Value(address, _) | Recorded(address, _):
+            case Value(address) | Recorded(address):
                 found[address] = None
-            case Swap(senders, port, _):
+            case Swap(senders, port):
                 found.update(dict.fromkeys((*senders, port)))
     for isolation in experiment.isolations:
         found.update(dict.fromkeys(isolation.record))
     return tuple(found)
+
+
+def kept_of(experiment: Experiment) -> set[Position]:
+    """The positions at which something is not replaced."""
+    found: set[Position] = set()
+    for write in experiment.writes:
+        match write:
+            case Value(kept=kept):
+                found.update(kept)
+            case Swap(kept=several):
+                found.update(position for kept in several for position in kept)
+            case Recorded():
+                pass
+    return found
 
 
 def _batch(prompts: PromptSet, rows: tuple[int, ...], positions: set[Position], device: torch.device) -> Batch:

@@ -10,21 +10,38 @@ Slow and obvious, with hooks on whole forward passes; the oracle for anything fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from circuitgraph.errors import RefusedError
+from circuitgraph.errors import InputError, RefusedError
 from circuitgraph.execute.bind import Batch, BoundMetric
-from circuitgraph.execute.spots import Spot, input_spots, layer_after, output_spot
+from circuitgraph.execute.references import Reference, Values
+from circuitgraph.execute.spots import Spot, input_spots, layer_after, output_spot, value_spots
 from circuitgraph.execute.swaps import swap_writes
 from circuitgraph.metrics.readout import Readout
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
 from circuitgraph.nodes import Address, Neuron, Residual
-from circuitgraph.plans.types import Base, Counterfactual, Experiment, Free, Isolate, Recorded, Source, Swap, Value
+from circuitgraph.plans.types import (
+    Base,
+    Counterfactual,
+    Experiment,
+    Free,
+    Isolate,
+    Mean,
+    Prune,
+    Recorded,
+    Resample,
+    Source,
+    Swap,
+    Value,
+    Zero,
+)
 from circuitgraph.spec.model import BaseRun
 
 NAME = "literal"
@@ -32,11 +49,6 @@ NAME = "literal"
 
 def refuses(experiment: Experiment) -> str | None:
     """Why this executor cannot run an experiment; None if it can."""
-    if experiment.kind in ("chain", "set"):
-        return f"a {experiment.kind} cannot be executed yet; it can be checked, planned and drawn"
-    for source in experiment.sources:
-        if not isinstance(source, Counterfactual | Base):
-            return f"the source '{source}' cannot be executed yet; it can be checked, planned and drawn"
     for isolation in experiment.isolations:
         written, recorded = ({a.node for a in side} for side in (_written(isolation), isolation.record))
         for node in written & recorded:
@@ -64,7 +76,7 @@ def refuse_all(experiments: Sequence[Experiment]) -> None:
 
 @dataclass(frozen=True)
 class Edit:
-    """Put a slice of `value` at a spot, at the positions `where` [batch] (None = everywhere)."""
+    """Put a slice of `value` at a spot, at the tokens `where` [batch, pos] (None = everywhere)."""
 
     spot: Spot
     value: Tensor
@@ -72,6 +84,17 @@ class Edit:
 
     def __call__(self, old: Tensor) -> Tensor:
         return self.spot.put(old, self.value, self.where)
+
+
+@dataclass(frozen=True)
+class Release:
+    """Let a spot follow the run, at the tokens `where` [batch, pos] (None = everywhere), while its site is frozen."""
+
+    spot: Spot
+    where: Tensor | None
+
+
+T = TypeVar("T", Edit, Release)
 
 
 @dataclass(frozen=True)
@@ -85,17 +108,33 @@ class Caches:
 class LiteralExecutor:
     """Runs experiments one at a time on one batch of prompts."""
 
-    def __init__(self, model: TransformerModel, batch: Batch, metrics: Sequence[BoundMetric]) -> None:
+    def __init__(
+        self,
+        model: TransformerModel,
+        batch: Batch,
+        metrics: Sequence[BoundMetric],
+        *,
+        reference: Reference | None = None,
+        patterns: bool = False,
+    ) -> None:
+        """Cache the runs of a batch.
+
+        Args:
+            reference: the reference set of `mean` and `resample`.
+            patterns: keep attention weights too; needed where a pattern is patched.
+        """
         self.model = model
         self.batch = batch
         self.metrics = metrics
-        self._caches = self._cache()
+        self._reference = reference
+        self._caches = self._cache(patterns)
 
     # Stage 1 ----------------------------------------------------------------------------------
 
-    def _cache(self) -> Caches:
+    def _cache(self, patterns: bool) -> Caches:
         kinds = (SiteKind.RESID_PRE, SiteKind.RESID_MID, SiteKind.Q, SiteKind.K, SiteKind.V, SiteKind.Z)
         kinds += (SiteKind.MLP_IN, SiteKind.NEURONS, SiteKind.MLP_OUT, SiteKind.FINAL)
+        kinds += (SiteKind.PATTERN,) if patterns else ()
         sites = sites_of(self.model.shape, kinds)
         reads, logits = {}, {}
         for side in self.batch.sides:
@@ -119,12 +158,13 @@ class LiteralExecutor:
             there = self._caches.logits.get((other, i))
             yield value, None if there is None else metric.measure(self._readout(i, base, there))
 
-    def patched(self, experiment: Experiment) -> Iterator[Tensor]:
-        """Per metric: its value in the patched run. [pairs]"""
+    def patched(self, experiment: Experiment, draw: int = 0) -> Iterator[Tensor]:
+        """Per metric: its value in the patched run, of draw number `draw` where values are resampled. [pairs]"""
+        values = partial(self._values, experiment.base, draw)
         recorded: list[Mapping[Spot, Tensor]] = []
         for isolation in experiment.isolations:
-            recorded.append(self._isolate(isolation, experiment.base, recorded))
-        logits = self._metric_logits(self._propagate(experiment, recorded))
+            recorded.append(self._isolate(isolation, experiment.base, values, recorded))
+        logits = self._metric_logits(self._propagate(experiment, values, recorded))
         for i, metric in enumerate(self.metrics):
             yield metric.measure(self._readout(i, experiment.base, logits[i]))
 
@@ -142,21 +182,42 @@ class LiteralExecutor:
     # Stage 2 ----------------------------------------------------------------------------------
 
     def _isolate(
-        self, isolation: Isolate, base: BaseRun, recorded: Sequence[Mapping[Spot, Tensor]]
+        self,
+        isolation: Isolate,
+        base: BaseRun,
+        values: Callable[[Source], Values],
+        recorded: Sequence[Mapping[Spot, Tensor]],
     ) -> Mapping[Spot, Tensor]:
         """The inputs of the recorded nodes when only the written nodes differ from the base run."""
-        edits = self._edits(isolation.writes, base, recorded)
+        edits = self._edits(isolation.writes, values, recorded)
         frozen = self._frozen(base, isolation.free)
+        released = self._released(isolation, base, frozen)
         if isolation.free is Free.NONE:
             edits = self._held_neurons(base, edits, frozen)
         sites = {*frozen, *(edit.spot.site for edit in edits)}
-        writes = {site: _write(frozen.get(site), [e for e in edits if e.spot.site == site]) for site in sites}
+        writes = {site: _write(frozen.get(site), at(released, site), at(edits, site)) for site in sites}
         spots = tuple(spot for address in isolation.record for spot in input_spots(address, self.model.shape))
         stop = layer_after(spots, self.model.shape)
         if stop is not None:
             writes = {site: write for site, write in writes.items() if site.layer <= stop}
         run = self.model.run(self.batch.ids(base), reads=[s.site for s in spots], writes=writes, stop_after=stop)
         return {spot: run.reads[spot.site] for spot in spots}
+
+    def _released(self, isolation: Isolate, base: BaseRun, frozen: dict[Site, Tensor]) -> list[Release]:
+        """What the nodes do whose inputs an earlier isolation recorded: their outputs follow, others stay frozen.
+
+        A neuron and a residual stream are their own outputs, and are written.
+        """
+        found = []
+        for address in (w.address for w in isolation.writes if isinstance(w, Recorded)):
+            if isinstance(address.node, Neuron | Residual):
+                continue
+            spot = output_spot(address, self.model.shape)
+            if spot.site not in frozen and address.output is not None:
+                frozen[spot.site] = self._caches.reads[base][spot.site]  # free, but only at its output position
+            if spot.site in frozen:
+                found.append(Release(spot, self.batch.mask(address.output)))
+        return found
 
     def _frozen(self, base: BaseRun, free: Free) -> dict[Site, Tensor]:
         """The sites held at their base values: all heads and, unless they are free, all MLPs."""
@@ -180,11 +241,16 @@ class LiteralExecutor:
 
     # Stage 3 ----------------------------------------------------------------------------------
 
-    def _propagate(self, experiment: Experiment, recorded: Sequence[Mapping[Spot, Tensor]]) -> Tensor | None:
+    def _propagate(
+        self,
+        experiment: Experiment,
+        values: Callable[[Source], Values],
+        recorded: Sequence[Mapping[Spot, Tensor]],
+    ) -> Tensor | None:
         """Logits of the base run with the propagated writes and everything after them free."""
         ids = self.batch.ids(experiment.base)
         plain = tuple(w for w in experiment.propagate.writes if not isinstance(w, Swap))
-        edits = self._edits(plain, experiment.base, recorded)
+        edits = self._edits(plain, values, recorded)
         swaps = tuple(w for w in experiment.propagate.writes if isinstance(w, Swap))
         views = sorted({(e.spot.site.layer, e.spot.view) for e in edits if e.spot.view is not None})
         views += [view for view in _swapped_views(swaps, self.model) if view not in views]
@@ -192,17 +258,17 @@ class LiteralExecutor:
         # its z is taken from a run of its own, lower layers first, and put into the run that goes on.
         held: list[Edit] = []
         for layer, head in sorted(views):
-            writes = self._stage_writes(experiment, edits, swaps, held, only=(layer, head))
+            writes = self._stage_writes(edits, swaps, values, held, only=(layer, head))
             writes = {site: write for site, write in writes.items() if 0 <= site.layer <= layer}
             run = self.model.run(ids, reads=[Site(SiteKind.Z, layer)], writes=writes, stop_after=layer)
             held.append(Edit(Spot(Site(SiteKind.Z, layer), head), run.reads[Site(SiteKind.Z, layer)], None))
-        return self.model.run(ids, writes=self._stage_writes(experiment, edits, swaps, held, only=None)).logits
+        return self.model.run(ids, writes=self._stage_writes(edits, swaps, values, held, only=None)).logits
 
     def _stage_writes(
         self,
-        experiment: Experiment,
         edits: Sequence[Edit],
         swaps: Sequence[Swap],
+        values: Callable[[Source], Values],
         held: Sequence[Edit],
         only: tuple[int, int] | None,
     ) -> dict[Site, Write]:
@@ -212,48 +278,75 @@ class LiteralExecutor:
             return spot.view is None or (spot.site.layer, spot.view) == only
 
         chosen = [edit for edit in edits if wanted(edit.spot)] + list(held)
-        writes = {edit.spot.site: _write(None, [e for e in chosen if e.spot.site == edit.spot.site]) for edit in chosen}
+        writes = {edit.spot.site: _write(None, (), at(chosen, edit.spot.site)) for edit in chosen}
         if not swaps:
             return writes
-        return swap_writes(self.model, self.batch, swaps, lambda w: self._source(w, experiment.base), wanted, writes)
+        return swap_writes(self.model, self.batch, swaps, values, wanted, writes)
 
     # Values -----------------------------------------------------------------------------------
 
     def _edits(
-        self, writes: Sequence[Value | Recorded], base: BaseRun, recorded: Sequence[Mapping[Spot, Tensor]]
+        self,
+        writes: Sequence[Value | Recorded],
+        values: Callable[[Source], Values],
+        recorded: Sequence[Mapping[Spot, Tensor]],
     ) -> list[Edit]:
         """What the writes put where."""
         edits = []
         for write in writes:
-            where = self.batch.at(write.address.position)
+            position = write.address.position
             match write:
-                case Value(address, source):
-                    values = self._source(source, base)
-                    edits += [Edit(spot, values[spot.site], where) for spot in self._value_spots(address)]
+                case Value(_, source, kept):
+                    where = self.batch.mask(position, kept)
+                    spots = value_spots(write, self.model.shape)
+                    edits += [Edit(spot, values(source)(spot.site, position), where) for spot in spots]
                 case Recorded(address, isolation):
+                    where = self.batch.mask(position)
+                    if isinstance(address.node, Neuron | Residual):
+                        where = both(where, self.batch.mask(address.output))
                     spots = input_spots(address, self.model.shape)
                     edits += [Edit(spot, recorded[isolation][spot], where) for spot in spots]
         return edits
 
-    def _value_spots(self, address: Address) -> tuple[Spot, ...]:
-        return input_spots(address, self.model.shape) if address.ports else (output_spot(address),)
-
-    def _source(self, source: Source, base: BaseRun) -> Mapping[Site, Tensor]:
+    def _values(self, base: BaseRun, draw: int, source: Source) -> Values:
+        """The values that a source puts at each site."""
+        reads, other = self._caches.reads, BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN
         match source:
             case Base():
-                return self._caches.reads[base]
+                return lambda site, _position: reads[base][site]
             case Counterfactual():
-                other = BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN
-                return self._caches.reads[other]
-            case _:
-                raise RefusedError(f"the source '{source}' cannot be executed yet")
+                return lambda site, _position: reads[other][site]
+            case Zero() | Prune():
+                return lambda site, _position: torch.zeros_like(reads[base][site])
+            case Mean():
+                return partial(self._references.mean, source, self.batch)
+            case Resample():
+                return partial(self._references.drawn, source, draw, self.batch)
+
+    @property
+    def _references(self) -> Reference:
+        if self._reference is None:
+            raise InputError("mean and resample need a reference set, and none was given")
+        return self._reference
 
 
-def _write(frozen: Tensor | None, edits: Sequence[Edit]) -> Write:
-    """Start from the frozen value, or from the current one, and apply the edits in order."""
+def at(items: Sequence[T], site: Site) -> list[T]:
+    """Those that concern a site."""
+    return [item for item in items if item.spot.site == site]
+
+
+def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """The tokens that two masks share; None = everywhere."""
+    return b if a is None else a if b is None else a & b
+
+
+def _write(frozen: Tensor | None, released: Sequence[Release], edits: Sequence[Edit]) -> Write:
+    """Start from the frozen value, but for what is released, or from the current one; apply the edits in order."""
 
     def write(old: Tensor) -> Tensor:
         new = old if frozen is None else frozen
+        for release in released:
+            new = release.spot.put(new, old, release.where)
         for edit in edits:
             new = edit(new)
         return new

@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from circuitgraph.execute.bind import Batch, BoundMetric, bind_batches
+from circuitgraph.errors import InputError
+from circuitgraph.execute.bind import Batch, BoundMetric, addresses_of, bind_batches
 from circuitgraph.execute.literal import LiteralExecutor, refuse_all
+from circuitgraph.execute.references import Reference
+from circuitgraph.execute.spots import output_spot, value_spots
 from circuitgraph.models.bridge import TransformerModel
-from circuitgraph.plans.types import Experiment, Plan
+from circuitgraph.models.sites import Site
+from circuitgraph.nodes import Port
+from circuitgraph.plans.types import Experiment, Mean, Plan, Recorded, Resample, Swap, Value
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
+from circuitgraph.spec.model import ReferenceSpec
 
 PART = 64
 """Experiments per part: what an interrupted run loses at most."""
@@ -28,12 +34,14 @@ def execute(
     prompts: PromptSet,
     metrics: Sequence[BoundMetric],
     *,
+    reference: PromptSet | None = None,
     skip: frozenset[str] = frozenset(),
     progress: Progress = lambda _done: None,
 ) -> Iterator[tuple[Measured, ...]]:
     """Measure every experiment of the plan but those in `skip` (ids), part by part, in plan order.
 
-    Everything that can be wrong with plan or prompts raises before the first forward pass.
+    `reference` holds the prompts that `mean` and `resample` take values from. Everything that can be wrong
+    with plan or prompts raises before the first forward pass.
 
     Raises:
         RefusedError: an experiment cannot be executed; the message names each.
@@ -42,8 +50,9 @@ def execute(
     refuse_all(plan.experiments)
     batches = bind_batches(plan, prompts, metrics, model.shape, model.device, BATCH)
     todo = [experiment for experiment in plan.experiments if experiment.id not in skip]
+    referred = _reference(model, todo, reference)
     for start in range(0, len(todo), PART):
-        yield _part(model, todo[start : start + PART], batches, len(prompts), metrics, progress)
+        yield _part(model, todo[start : start + PART], batches, len(prompts), metrics, referred, progress)
 
 
 def steps(plan: Plan, prompts: PromptSet) -> int:
@@ -52,28 +61,66 @@ def steps(plan: Plan, prompts: PromptSet) -> int:
     return len(plan.experiments) * batches
 
 
+def _reference(
+    model: TransformerModel, experiments: Sequence[Experiment], prompts: PromptSet | None
+) -> Reference | None:
+    """The activations of the reference set at every site that takes values from it.
+
+    Raises:
+        InputError: there is no reference set, and an experiment needs one.
+    """
+    sites: dict[Site, None] = {}
+    settings: ReferenceSpec | None = None
+    for experiment in experiments:
+        for source in experiment.sources:
+            if isinstance(source, Mean | Resample):
+                settings = source.reference
+                sites.update(dict.fromkeys(_source_sites(model, experiment)))
+    if settings is None:
+        return None
+    if prompts is None:
+        raise InputError("mean and resample need a reference set, and none was given")
+    return Reference(model, prompts, settings.side, tuple(sites))
+
+
+def _source_sites(model: TransformerModel, experiment: Experiment) -> Iterator[Site]:
+    """Where an experiment puts values of its sources."""
+    for write in experiment.writes:
+        match write:
+            case Value():
+                yield from (spot.site for spot in value_spots(write, model.shape))
+            case Swap(senders):
+                yield from (output_spot(sender, model.shape).site for sender in senders)
+            case Recorded():
+                pass
+
+
 def _part(
     model: TransformerModel,
     experiments: Sequence[Experiment],
     batches: Sequence[Batch],
     pairs: int,
     metrics: Sequence[BoundMetric],
+    reference: Reference | None,
     progress: Progress,
 ) -> tuple[Measured, ...]:
     """Batches outside, experiments inside: the caches of one batch at a time are in memory."""
     shape = (len(experiments), len(metrics), pairs)
-    base, other, patched = np.empty(shape), np.full(shape, np.nan), np.empty(shape)
+    base, other = np.empty(shape), np.full(shape, np.nan)
+    patched = [np.empty((len(metrics), pairs, experiment.repeat)) for experiment in experiments]
     paired = all(batch.corrupted is not None for batch in batches)
+    patterns = any(Port.PATTERN in address.ports for e in experiments for address in addresses_of(e))
     for batch in batches:
-        executor = LiteralExecutor(model, batch, metrics)
+        executor = LiteralExecutor(model, batch, metrics, reference=reference, patterns=patterns)
         rows = np.array(batch.rows)
         for e, experiment in enumerate(experiments):
             for m, (here, there) in enumerate(executor.unpatched(experiment.base)):
                 base[e, m, rows] = here.cpu().numpy()
                 if there is not None:
                     other[e, m, rows] = there.cpu().numpy()
-            for m, value in enumerate(executor.patched(experiment)):
-                patched[e, m, rows] = value.cpu().numpy()
+            for draw in range(experiment.repeat):
+                for m, value in enumerate(executor.patched(experiment, draw)):
+                    patched[e][m, rows, draw] = value.cpu().numpy()
             progress(1)
     return tuple(
         Measured(
@@ -81,7 +128,8 @@ def _part(
             metric=metric.column,
             metric_base=base[e, m],
             metric_other=other[e, m] if paired else None,
-            metric_patched=patched[e, m],
+            metric_patched=patched[e][m].mean(axis=-1),
+            draws=patched[e][m] if experiment.repeat > 1 else None,
         )
         for e, experiment in enumerate(experiments)
         for m, metric in enumerate(metrics)

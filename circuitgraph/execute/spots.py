@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-import torch
 from torch import Tensor
 
 from circuitgraph.errors import RefusedError
@@ -24,13 +23,14 @@ from circuitgraph.nodes import (
     Port,
     Residual,
 )
+from circuitgraph.plans.types import Prune, Value
 
-PORT_SITES = {Port.Q: SiteKind.Q, Port.K: SiteKind.K, Port.V: SiteKind.V}
+PORT_SITES = {Port.Q: SiteKind.Q, Port.K: SiteKind.K, Port.V: SiteKind.V, Port.PATTERN: SiteKind.PATTERN}
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A slice of a site: one head or neuron (third axis), or all of it.
+    """A slice of a site: one head or neuron, or all of it.
 
     `view` is set where keys or values are shared and only one query head's view of them is meant.
     """
@@ -40,19 +40,23 @@ class Spot:
     view: int | None = None
 
     def put(self, old: Tensor, new: Tensor, where: Tensor | None) -> Tensor:
-        """`old` with this slice taken from `new`; at the positions `where` [batch], or everywhere."""
+        """`old` with this slice taken from `new`; at the tokens `where` [batch, pos] is true, or everywhere."""
         result = old.clone()
-        part = self._part(old.shape[0], where, old.device)
-        result[part] = new[part]
+        target, fresh = self._of(result), self._of(new)
+        if where is None:
+            target.copy_(fresh)
+        else:
+            target[where] = fresh[where]
         return result
 
-    def _part(self, batch: int, where: Tensor | None, device: torch.device) -> tuple[slice | Tensor | int, ...]:
-        everywhere = (slice(None), slice(None))
-        tokens = everywhere if where is None else (torch.arange(batch, device=device), where)
-        return tokens if self.index is None else (*tokens, self.index)
+    def _of(self, activation: Tensor) -> Tensor:
+        """A view of this slice: [batch, pos, …]; of a pattern, the position is the query's."""
+        if self.index is None:
+            return activation
+        return activation[:, self.index] if self.site.kind is SiteKind.PATTERN else activation[:, :, self.index]
 
 
-def output_spot(address: Address) -> Spot:
+def output_spot(address: Address, shape: ModelShape) -> Spot:
     """Where a node's output is: what a sender or a patched node replaces.
 
     Raises:
@@ -70,6 +74,8 @@ def output_spot(address: Address) -> Spot:
             return Spot(Site(SiteKind.MLP_OUT, layer))
         case Neuron(layer, index):
             return Spot(Site(SiteKind.NEURONS, layer), index)
+        case Residual(layer, mid=False) if layer == shape.layers:
+            return Spot(Site(SiteKind.FINAL))
         case Residual(layer, mid):
             return Spot(Site(SiteKind.RESID_MID if mid else SiteKind.RESID_PRE, layer))
         case KVHead() | Logits():
@@ -99,7 +105,7 @@ def input_spots(address: Address, shape: ModelShape) -> tuple[Spot, ...]:
             # A neuron depends on its MLP's input alone: its value stands for that input.
             return (Spot(Site(SiteKind.NEURONS, layer), index),)
         case Residual():
-            return (output_spot(address),)
+            return (output_spot(address, shape),)
         case Logits():
             return (Spot(Site(SiteKind.FINAL)),)
         case Input():
@@ -108,9 +114,20 @@ def input_spots(address: Address, shape: ModelShape) -> tuple[Spot, ...]:
             assert_never(node)
 
 
+def value_spots(write: Value, shape: ModelShape) -> tuple[Spot, ...]:
+    """Where a value is put: a node's output, or the ports that are named (q, k, v, the pattern).
+
+    Without its output weights an MLP writes its bias alone: what it writes if no neuron is active.
+    """
+    address = write.address
+    if isinstance(write.source, Prune) and isinstance(address.node, MLP):
+        return (Spot(Site(SiteKind.NEURONS, address.node.layer)),)
+    return input_spots(address, shape) if address.ports else (output_spot(address, shape),)
+
+
 def _head_spot(layer: int, index: int, port: Port, shape: ModelShape) -> Spot:
     site = Site(PORT_SITES[port], layer)
-    if port is Port.Q or not shape.grouped:
+    if port in (Port.Q, Port.PATTERN) or not shape.grouped:
         return Spot(site, index)
     return Spot(site, index * shape.kv_heads // shape.heads, view=index)
 

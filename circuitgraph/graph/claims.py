@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address, Node
-from circuitgraph.spec.model import BaseRun, PathKind, ReceiverMode, ReferenceSpec
+from circuitgraph.spec.model import BaseRun, ExpectSpec, PathKind, ReceiverMode, ReferenceSpec
 
 if TYPE_CHECKING:
     import networkx
@@ -64,7 +64,15 @@ class Resample:
         return "resample"
 
 
-Source = Counterfactual | Base | Zero | Mean | Resample
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """What the node gives when its own output weights are zero: W_O's slice of a head, W_out of an MLP."""
+
+    def __str__(self) -> str:
+        return "prune"
+
+
+Source = Counterfactual | Base | Zero | Mean | Resample | Prune
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class EdgeClaim:
     sender_group: str | None = None
     receiver_group: str | None = None
     origin: Origin = field(default=Origin(), compare=False)
+    expect: ExpectSpec | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ class NodeClaim:
     label: str | None = None
     group: str | None = None
     origin: Origin = field(default=Origin(), compare=False)
+    expect: ExpectSpec | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,7 @@ class ChainClaim:
     how: Intervention = Intervention()
     label: str | None = None
     origin: Origin = field(default=Origin(), compare=False)
+    expect: ExpectSpec | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,7 @@ class SetClaim:
     how: Intervention = Intervention()
     label: str | None = None
     origin: Origin = field(default=Origin(), compare=False)
+    expect: ExpectSpec | None = field(default=None, compare=False)
 
 
 Claim = EdgeClaim | NodeClaim | ChainClaim | SetClaim

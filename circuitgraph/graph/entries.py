@@ -16,6 +16,7 @@ from circuitgraph.graph.claims import (
     Intervention,
     Mean,
     NodeClaim,
+    Prune,
     Resample,
     SetClaim,
     Source,
@@ -24,7 +25,7 @@ from circuitgraph.graph.claims import (
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.references import Member, References
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import Address
+from circuitgraph.nodes import EACH, Address, Position
 from circuitgraph.spec.model import (
     CircuitSpec,
     EdgeSpec,
@@ -46,12 +47,13 @@ Rule = Callable[[Address], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Expands the entries of one spec."""
+    """Expands the entries of one spec. `positions`: what `@each` stands for; None = not known here."""
 
     spec: CircuitSpec
     shape: ModelShape
     references: References
     findings: Findings
+    positions: Sequence[Position] | None = None
 
     def edge_claims(self, entry: EdgeSpec, loc: Loc) -> Iterator[Claim]:
         """The claims of one entry of `edges:`."""
@@ -67,13 +69,25 @@ class Entries:
     def node_claims(self, entry: NodeSpec, loc: Loc) -> Iterator[NodeClaim]:
         """The claims of one entry of `nodes:`."""
         self._refuse(entry, loc, "a node, which is patched for everything downstream", ("path", "receivers"))
-        how = self._how(entry, loc)
-        members = self._members(entry.node, (*loc, "node"), self._patched_rule)
+        rule = rules.pruned_problem if entry.prune else self._patched_rule
+        if entry.prune:
+            self._refuse(entry, loc, "prune, which sets weights to zero", ("source",))
+        how = replace(self._how(entry, loc), source=Prune()) if entry.prune else self._how(entry, loc)
+        members = self._members(entry.node, (*loc, "node"), rule)
         blocks = [members] if entry.join is Join.SENDERS and members else [[member] for member in members]
         for block in blocks:
-            nodes = _addresses(block)
-            self._note((*loc, "node"), rules.joint_problem(self.shape, nodes))
-            yield NodeClaim(nodes, how, entry.label, _common_group(block), self.findings.origin(loc))
+            for nodes in self._sweep(_addresses(block)):
+                self._note((*loc, "node"), rules.joint_problem(self.shape, nodes))
+                origin = self.findings.origin(loc)
+                yield NodeClaim(nodes, how, entry.label, _common_group(block), origin, entry.expect)
+
+    def _sweep(self, nodes: tuple[Address, ...]) -> Iterator[tuple[Address, ...]]:
+        """The nodes as they are; with `@each`, once for each position."""
+        if not any(node.position == EACH for node in nodes):
+            yield nodes
+            return
+        for position in self.positions or ():
+            yield tuple(node.at(position) if node.position == EACH else node for node in nodes)
 
     def _edges(self, entry: EdgeSpec, loc: Loc) -> Iterator[EdgeClaim]:
         how, origin = self._how(entry, loc), self.findings.origin(loc)
@@ -81,7 +95,7 @@ class Entries:
             ends = _addresses(some_senders), _addresses(some_receivers)
             self._check_joint(*ends, how, loc)
             groups = _common_group(some_senders), _common_group(some_receivers)
-            yield EdgeClaim(*ends, how, entry.label, *groups, origin)
+            yield EdgeClaim(*ends, how, entry.label, *groups, origin, entry.expect)
 
     def _ends(
         self, sender: Sequence[str], receiver: Sequence[str], join: Join, loc: Loc
@@ -150,7 +164,7 @@ class Entries:
                 return
             chains = longer
         for chain in chains:
-            yield ChainClaim(_addresses(chain), how, entry.label, origin)
+            yield ChainClaim(_addresses(chain), how, entry.label, origin, entry.expect)
 
     def _set(self, entry: EdgeSpec, loc: Loc) -> Iterator[SetClaim]:
         how, origin = self._how(entry, loc), self.findings.origin(loc)
@@ -164,7 +178,7 @@ class Entries:
         if edges:
             self._note((*loc, "set"), rules.set_problem(self.shape, edges))
             how = replace(how, path=PathKind.DIRECT, receivers=ReceiverMode.ADD)
-            yield SetClaim(tuple(edges), how, entry.label, origin)
+            yield SetClaim(tuple(edges), how, entry.label, origin, entry.expect)
 
     def _members(self, texts: Sequence[str], loc: Loc, rule: Rule, *, first: int = 0) -> list[Member]:
         """The nodes of some texts that may stand here; the first that may not is noted for each text."""
@@ -190,20 +204,11 @@ class Entries:
 
     def _source(self, entry: Overrides, loc: Loc) -> Source:
         defaults = self.spec.intervention
-        kind, reference = entry.source or defaults.source, defaults.reference
-        if reference is None and kind in (SourceKind.MEAN, SourceKind.RESAMPLE):
+        kind = entry.source or defaults.source
+        if defaults.reference is None and kind in (SourceKind.MEAN, SourceKind.RESAMPLE):
             place: Loc = (*loc, "source") if entry.source else ("intervention", "source")
-            self._note(place, f"source: {kind} needs a reference set; give intervention: {{reference: {{prompts: …}}}}")
-        reference = reference or ReferenceSpec(prompts=self.spec.prompts)
-        match kind:
-            case SourceKind.COUNTERFACTUAL:
-                return Counterfactual()
-            case SourceKind.ZERO:
-                return Zero()
-            case SourceKind.MEAN:
-                return Mean(reference)
-            case SourceKind.RESAMPLE:
-                return Resample(reference, defaults.draws, defaults.seed)
+            self._note(place, needs_reference(kind))
+        return source_of(self.spec, kind)
 
     def _reaches(self, sender: Member, receiver: Member) -> bool:
         return self.shape.can_reach(sender.address.node, receiver.address.node)
@@ -236,6 +241,26 @@ class Entries:
     def _note(self, loc: Loc, message: str | None) -> None:
         if message:
             self.findings.add(loc, message)
+
+
+def source_of(spec: CircuitSpec, kind: SourceKind) -> Source:
+    """A kind of source with the reference set, the draws and the seed of a spec."""
+    defaults = spec.intervention
+    reference = defaults.reference or ReferenceSpec(prompts=spec.prompts)
+    match kind:
+        case SourceKind.COUNTERFACTUAL:
+            return Counterfactual()
+        case SourceKind.ZERO:
+            return Zero()
+        case SourceKind.MEAN:
+            return Mean(reference)
+        case SourceKind.RESAMPLE:
+            return Resample(reference, defaults.draws, defaults.seed)
+
+
+def needs_reference(kind: SourceKind) -> str:
+    """The message for a source whose reference set is not given."""
+    return f"source: {kind} needs a reference set; give intervention: {{reference: {{prompts: …}}}}"
 
 
 def _addresses(members: Sequence[Member]) -> tuple[Address, ...]:

@@ -66,17 +66,41 @@ def patched_problem(shape: ModelShape, address: Address) -> str | None:
         case Logits():
             return "logits is what the metric reads; patch an earlier node"
         case KVHead() as node:
-            return f"{node} can only be a receiver; patch its query heads: {_query_heads(shape, node)}"
+            if not address.ports:
+                return (
+                    f"{node} has keys and values: write {node}<k>, {node}<v> or {node}<k,v>, "
+                    f"or patch its query heads: {_query_heads(shape, node)}"
+                )
+            if Port.PATTERN in address.ports:
+                return f"{address}: attention patterns belong to query heads: {_query_heads(shape, node)}"
+            if problem := port_problem(address):
+                return problem
         case Head():
             pass
         case _:
             if address.ports:
-                return f"{address}: only the q, k and v of a head can be patched; write {_without_ports(address)}"
+                return (
+                    f"{address}: only the q, k, v and pattern of a head can be patched; write {_without_ports(address)}"
+                )
+    return _ODD_OUTPUT if address.output is not None else None
+
+
+def pruned_problem(address: Address) -> str | None:
+    """Why the output weights of `address` cannot be set to zero."""
+    if not isinstance(address.node, Head | Attention | MLP | Neuron) or address.ports:
+        return f"{address} has no output weights that could be pruned; heads, attention layers, MLPs and neurons have"
+    if address.position is not None:
+        return f"{address}: weights are the same at every position; write {address.node}"
     return _ODD_OUTPUT if address.output is not None else None
 
 
 def port_problem(address: Address) -> str | None:
     """Why a receiver has no such port."""
+    if Port.PATTERN in address.ports:
+        return (
+            f"{address}: a pattern is what q and k become, and no input; write {address.node}<q> or {address.node}<k>, "
+            "or patch the pattern itself under nodes:"
+        )
     match address.node:
         case Head() | Attention():
             return None
@@ -111,7 +135,11 @@ def reach_problem(shape: ModelShape, sender: Node, receiver: Node) -> str | None
 
 def joint_problem(shape: ModelShape, addresses: Sequence[Address]) -> str | None:
     """Why outputs cannot be replaced together: a node is named twice, or holds another."""
-    return _repeated(addresses) or _held(addresses, partial(holds, shape))
+    return (
+        _repeated(addresses)
+        or _held(addresses, partial(holds, shape))
+        or _held(addresses, partial(_inputs_held, shape))
+    )
 
 
 def added_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:

@@ -107,6 +107,8 @@ class ModelShape:
                 return f"{node} does not exist: attention and MLP of a block run in parallel in this model"
             case MLP() | Neuron() if not self.mlps:
                 return f"{node} does not exist: this model has no MLPs"
+            case Residual(layer, mid=False) if layer == self.layers:
+                return None  # after the last block
             case _:
                 pass
         if not 0 <= node.layer < self.layers:

@@ -46,11 +46,16 @@ def attend(
         q_positions, k_positions: position ids [batch, queries], [batch, keys].
         key_mask: [batch, keys], true for real tokens.
     """
+    return mix(weigh(rule, q, k, q_positions, k_positions, key_mask).to(v.dtype), v)
+
+
+def weigh(
+    rule: AttentionRule, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
+) -> Tensor:
+    """Attention weights [batch, heads, queries, keys]; arguments as in `attend`."""
     if rule.rotate is not None:
         q, k = rule.rotate(q, q_positions), rule.rotate(k, k_positions)
-    shared = q.shape[2] // k.shape[2]
-    if shared > 1:
-        k, v = k.repeat_interleave(shared, dim=2), v.repeat_interleave(shared, dim=2)
+    k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)
     scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * rule.scale
     if rule.soft_cap is not None:
         scores = torch.tanh(scores / rule.soft_cap) * rule.soft_cap
@@ -61,8 +66,12 @@ def attend(
     if rule.window is not None:
         visible = visible & (distance < rule.window)
     scores = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min)
-    pattern = torch.softmax(scores, dim=-1, dtype=rule.softmax_dtype).to(v.dtype)
-    return torch.einsum("bhqk,bkhd->bqhd", pattern, v)
+    return torch.softmax(scores, dim=-1, dtype=rule.softmax_dtype)
+
+
+def mix(pattern: Tensor, v: Tensor) -> Tensor:
+    """z [batch, queries, heads, d_head] from weights [batch, heads, queries, keys] and v [batch, keys, kv heads, …]."""
+    return torch.einsum("bhqk,bkhd->bqhd", pattern, v.repeat_interleave(pattern.shape[1] // v.shape[2], dim=2))
 
 
 def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.models.attention import AttentionRule, attend
+from circuitgraph.models.attention import AttentionRule, attend, weigh
 from circuitgraph.models.sites import Site, SiteKind, hook_name, scores_hook_name
 
 P = ParamSpec("P")
@@ -145,6 +145,12 @@ class TransformerModel:
     ) -> Tensor:
         """Mixed values z [batch, queries, heads, d_head]; see `attention.attend`."""
         return attend(self._rules[layer], q, k, v, q_positions, k_positions, key_mask)
+
+    def weigh(
+        self, layer: int, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
+    ) -> Tensor:
+        """Attention weights [batch, heads, queries, keys] in the model's precision; see `attention.weigh`."""
+        return weigh(self._rules[layer], q, k, q_positions, k_positions, key_mask).to(self.dtype)
 
     @_piece
     def write(self, site: Site, activation: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.errors import AuditError
+from circuitgraph.models.attention import mix
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
 
@@ -25,6 +26,7 @@ WRITABLE = (
     SiteKind.Q,
     SiteKind.K,
     SiteKind.V,
+    SiteKind.PATTERN,
     SiteKind.Z,
     SiteKind.ATTN_OUT,
     SiteKind.RESID_MID,
@@ -71,7 +73,8 @@ def compose(model: TransformerModel, ids: Tensor, writes: Mapping[Site, Write], 
         resid = at(SiteKind.RESID_PRE, layer, resid)
         q, k, v = model.ports(layer, resid)
         q, k, v = at(SiteKind.Q, layer, q), at(SiteKind.K, layer, k), at(SiteKind.V, layer, v)
-        z = at(SiteKind.Z, layer, model.attend(layer, q, k, v, positions, positions, mask))
+        pattern = at(SiteKind.PATTERN, layer, model.weigh(layer, q, k, positions, positions, mask))
+        z = at(SiteKind.Z, layer, mix(pattern, v))
         attention = at(SiteKind.ATTN_OUT, layer, model.write(Site(SiteKind.Z, layer), z))
         mid = resid + attention
         if model.shape.mlps:

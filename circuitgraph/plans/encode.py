@@ -38,12 +38,14 @@ def _isolation(isolation: Isolate) -> dict[str, Any]:
 
 def _write(write: Write) -> dict[str, Any]:
     match write:
-        case Value(address, source):
-            return {"value": str(address), "source": source_content(source)}
+        case Value(address, source, kept):
+            body = {"value": str(address), "source": source_content(source)}
+            return body | ({"kept": [str(position) for position in kept]} if kept else {})
         case Recorded(address, isolation):
             return {"recorded": str(address), "isolation": isolation}
-        case Swap(senders, port, source):
-            return {"swap": [str(s) for s in senders], "port": str(port), "source": source_content(source)}
+        case Swap(senders, port, source, kept):
+            body = {"swap": [str(s) for s in senders], "port": str(port), "source": source_content(source)}
+            return body | ({"kept": [[str(position) for position in some] for some in kept]} if any(kept) else {})
 
 
 def plan_hash(plan: Plan) -> str:

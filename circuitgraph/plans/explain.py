@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
+from circuitgraph.nodes import Address, Position
 from circuitgraph.plans.types import (
     Base,
     Counterfactual,
@@ -12,6 +14,7 @@ from circuitgraph.plans.types import (
     Isolate,
     Mean,
     Plan,
+    Prune,
     Recorded,
     Resample,
     Source,
@@ -60,13 +63,12 @@ def _kept(experiment: Experiment) -> str:
 
 
 def _patched(experiment: Experiment) -> list[str]:
-    writes = [w for isolation in experiment.isolations for w in isolation.writes] + list(experiment.propagate.writes)
     found: dict[str, None] = {}
-    for write in writes:
+    for write in experiment.writes:
         match write:
-            case Value(address, _):
+            case Value(address):
                 found[str(address)] = None
-            case Swap(senders, _, _):
+            case Swap(senders):
                 found.update((str(sender), None) for sender in senders)
             case Recorded():
                 pass
@@ -81,20 +83,31 @@ def _isolate(isolation: Isolate, base: str, other: str) -> str:
 
 def _value(write: Value | Recorded, other: str) -> str:
     match write:
-        case Value(address, source):
-            return f"{address} set to {_source(source, other)}"
+        case Value():
+            return _set(write, other)
         case Recorded(address, isolation):
             return f"{address} reading what isolation {isolation + 1} recorded"
 
 
+def _set(write: Value, other: str) -> str:
+    if isinstance(write.source, Prune):
+        return f"the output weights of {write.address} set to zero"
+    return f"{_but(write.address, write.kept)} set to {_source(write.source, other)}"
+
+
+def _but(address: Address, kept: Sequence[Position]) -> str:
+    return f"{address} but at {_names(map(str, kept))}" if kept else str(address)
+
+
 def _propagated(write: Value | Recorded | Swap, other: str) -> str:
     match write:
-        case Value(address, source):
-            return f"{address} set to {_source(source, other)}"
+        case Value():
+            return _set(write, other)
         case Recorded(address, _):
             return f"{address} set to what was recorded"
-        case Swap(senders, port, source):
-            names = _names(map(str, senders)) + (", each" if len(senders) > 1 else "")
+        case Swap(senders, port, source, kept):
+            swapped = itertools.starmap(_but, zip(senders, kept or itertools.repeat(()), strict=False))
+            names = _names(swapped) + (", each" if len(senders) > 1 else "")
             return f"{port} reading {names} at {_source(source, other)}, all else as it comes"
 
 
@@ -110,6 +123,8 @@ def _source(source: Source, other: str) -> str:
             return "its mean over the reference set"
         case Resample():
             return "its value in another reference prompt"
+        case Prune():
+            return "what it is without its output weights"
 
 
 def _names(names: Iterable[str]) -> str:

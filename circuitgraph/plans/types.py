@@ -1,7 +1,7 @@
 """The logical plan: what is done for each experiment, as data that can be printed, hashed and compared.
 
 An edge has one isolation, so its three stages are: cache, that isolation, propagate.
-A node has none, a chain one per hop, a set none but swaps.
+A node has none, a chain one per hop, a set none but swaps. A whole circuit is the set of all edges outside it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from circuitgraph.graph.claims import Base, Counterfactual, Mean, Resample, Source, Zero
-from circuitgraph.nodes import Address
+from circuitgraph.graph.claims import Base, Counterfactual, Mean, Prune, Resample, Source, Zero
+from circuitgraph.nodes import Address, Position
 from circuitgraph.spec.model import BaseRun
 
 __all__ = [
     "Base", "Counterfactual", "Experiment", "Free", "Isolate", "Mean", "Plan", "Propagate",
-    "Recorded", "Resample", "Source", "Swap", "Value", "Write", "Zero",
+    "Prune", "Recorded", "Resample", "Source", "Swap", "Value", "Write", "Zero",
 ]  # fmt: skip
 
 
@@ -28,10 +28,11 @@ class Free(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Set the output of `address` to its value in `source`."""
+    """Set the output of `address` to its value in `source`, but not at the positions in `kept`."""
 
     address: Address
     source: Source
+    kept: tuple[Position, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,15 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Add to the input at `port`, for each sender: its write in `source` − its write in this run."""
+    """Add to the input at `port`, for each sender: its write in `source` − its write in this run.
+
+    `kept`, one entry for each sender if there are any: positions at which it keeps its write in this run.
+    """
 
     senders: tuple[Address, ...]
     port: Address
     source: Source
+    kept: tuple[tuple[Position, ...], ...] = ()
 
 
 Write = Value | Recorded | Swap
@@ -83,11 +88,15 @@ class Experiment:
     repeat: int = 1
 
     @property
+    def writes(self) -> tuple[Write, ...]:
+        """Everything that is written, stage by stage."""
+        return (*(write for isolation in self.isolations for write in isolation.writes), *self.propagate.writes)
+
+    @property
     def sources(self) -> tuple[Source, ...]:
         """The distinct sources this experiment takes values from."""
-        writes = [w for isolation in self.isolations for w in isolation.writes] + list(self.propagate.writes)
         found: list[Source] = []
-        for write in writes:
+        for write in self.writes:
             if not isinstance(write, Recorded) and write.source not in found:
                 found.append(write.source)
         return tuple(found)

@@ -8,6 +8,7 @@ from typing import Any
 
 from circuitgraph.errors import FileError, InputError, SpecError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
+from circuitgraph.nodes import parse_position
 from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.columns import read_measured, read_rows
 from circuitgraph.results.manifest import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
@@ -55,7 +56,9 @@ def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph
     reading = read_spec(spec)
     if reading.problems or reading.spec is None:
         raise SpecError(str(spec), reading.problems)
-    graph = build_graph(reading.spec, shape, reading.source)
+    each = manifest.get("settings", {}).get("each")
+    swept = None if each is None else tuple(map(parse_position, each))
+    graph = build_graph(reading.spec, shape, reading.source, swept)
     plan = build_plan(graph)
     if plan_hash(plan) != manifest.get("plan_sha256"):
         made_by = manifest.get("versions", {}).get("circuitgraph")

@@ -64,6 +64,8 @@ class Measured:
     metric_base: NDArray[np.float64]
     metric_other: NDArray[np.float64] | None
     metric_patched: NDArray[np.float64]
+    draws: NDArray[np.float64] | None = None
+    """Of resampled values: the patched metric in each draw [pairs, draws], of which `metric_patched` is the mean."""
 
     @property
     def effect(self) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ _FIRST = (*_ONE_OR_MORE, "chain", "set")
 
 def dump_spec(spec: CircuitSpec) -> str:
     """The spec as YAML text; loading it gives an equal spec."""
-    data = spec.model_dump(mode="json", exclude_defaults=True)
+    data = spec.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     if data["model"].keys() == {"name"}:
         data["model"] = data["model"]["name"]
     for name, group in data.get("groups", {}).items():

@@ -126,7 +126,7 @@ def _unknown_key(
     section: type[BaseModel] | None, model: type[BaseModel], detail: ErrorDetails, noun: str | None
 ) -> str:
     key = str(detail["loc"][-1])
-    keys = list(section.model_fields) if section is not None else []
+    keys = [] if section is None else [field.alias or name for name, field in section.model_fields.items()]
     if section is model:
         keys = [*keys, "metric"] if "metrics" in keys else ["name", *keys] if noun else keys
     return f"'{key}' is no key of {_noun(section, model, noun)}{did_you_mean(key, keys, limit=20)}"

@@ -85,19 +85,21 @@ NodeText = Annotated[str, BeforeValidator(_node_text), Field(min_length=1)]
 """A node, a pattern or a group, with ports and position: `"9.6"`, `a*.h*`, `movers<q>@END`."""
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """One value is short for a list of it."""
     return value if isinstance(value, list | tuple) else [value]
 
 
 NodeTexts = Annotated[
     tuple[NodeText, ...],
     Field(min_length=1),
-    BeforeValidator(_as_list, json_schema_input_type=NodeText | Annotated[list[NodeText], Field(min_length=1)]),
+    BeforeValidator(as_list, json_schema_input_type=NodeText | Annotated[list[NodeText], Field(min_length=1)]),
 ]
 """One node text or a list of them."""
 
 Count = Annotated[int, Strict(), Field(ge=1)]
 Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 Token = str | Integer
 """Text that is one token, or a token id."""

@@ -12,11 +12,22 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from circuitgraph.spec.aims import (
+    AttentionSection,
+    BaselineSpec,
+    CircuitSection,
+    DiscoverSection,
+    DiscoveryMethod,
+    Of,
+    RandomSpec,
+)
+from circuitgraph.spec.expect import CircuitExpectSpec, Expect, ExpectSpec
 from circuitgraph.spec.inputs import ModelSpec, PairSpec, PromptsSpec, ReferenceSpec, ShapeSpec
 from circuitgraph.spec.kinds import (
     Align,
     BaseRun,
     Count,
+    Flag,
     GeneratorSpec,
     Integer,
     Join,
@@ -34,10 +45,11 @@ from circuitgraph.spec.kinds import (
 FORMAT_VERSION = 1
 
 __all__ = [
-    "FORMAT_VERSION", "Align", "BaseRun", "CircuitSpec", "EdgeSpec", "GeneratorSpec", "GroupSpec",
-    "InterventionSpec", "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Overrides",
-    "PairOfEnds", "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "ReceiverMode", "ReferenceSpec", "Section",
-    "ShapeSpec", "SourceKind",
+    "FORMAT_VERSION", "Align", "AttentionSection", "BaseRun", "BaselineSpec", "CircuitExpectSpec", "CircuitSection",
+    "CircuitSpec", "DiscoverSection", "DiscoveryMethod", "EdgeSpec", "ExpectSpec", "GeneratorSpec", "GroupSpec",
+    "InterventionSpec", "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Of", "Overrides",
+    "PairOfEnds", "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "RandomSpec", "ReceiverMode", "ReferenceSpec",
+    "Section", "ShapeSpec", "SourceKind",
 ]  # fmt: skip
 
 
@@ -75,6 +87,8 @@ class Overrides(Section):
     """As in `intervention`."""
     receivers: ReceiverMode | None = None
     """As in `intervention`."""
+    expect: Expect | None = None
+    """What `circuitgraph test` demands of each experiment of the entry."""
 
 
 class PairOfEnds(Section):
@@ -127,6 +141,8 @@ class NodeSpec(Overrides):
     """Which nodes are replaced."""
     join: Literal[Join.NONE, Join.SENDERS] = Join.NONE
     """`senders`: all of them in one experiment."""
+    prune: Flag = False
+    """Set their weights to zero: a head's slice of W_O, an MLP's W_out. Instead of a source."""
 
 
 class GroupSpec(Section):
@@ -191,6 +207,15 @@ class CircuitSpec(Section):
     nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry, json_schema_input_type=str | NodeSpec)], ...] = ()
     """The nodes to patch by themselves."""
 
+    circuit: CircuitSection = CircuitSection()
+    """The edges as one circuit: what `evaluate` measures."""
+    baseline: BaselineSpec | None = None
+    """Random edges beside each hypothesised one."""
+    attention: AttentionSection | None = None
+    """What heads attend to: what `attention` prints."""
+    discover: DiscoverSection | None = None
+    """How to look for edges or nodes: what `discover` does."""
+
     _directory: Path = PrivateAttr(default=Path())
 
     @property
@@ -217,6 +242,6 @@ class CircuitSpec(Section):
 
     @model_validator(mode="after")
     def _something_to_measure(self) -> CircuitSpec:
-        if not self.edges and not self.nodes:
-            raise ValueError("nothing to measure: give edges, nodes or both")
+        if not self.edges and not self.nodes and self.attention is None and self.discover is None:
+            raise ValueError("nothing to measure: give edges, nodes or both (or attention, or discover)")
         return self

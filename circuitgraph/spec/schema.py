@@ -28,7 +28,7 @@ def json_schema() -> dict[str, Any]:
     for section, registry in ((MetricSpec, catalog.metrics), (GeneratorSpec, catalog.generators)):
         defs[section.__name__] = _one_of(registry, section, defs)
     _allow_single_metric(schema)
-    schema["anyOf"] = [{"required": ["edges"]}, {"required": ["nodes"]}]
+    schema["anyOf"] = [{"required": [key]} for key in ("edges", "nodes", "attention", "discover")]
     defs[EdgeSpec.__name__]["oneOf"] = [
         {"required": ["sender", "receiver"]},
         {"required": ["chain"]},
@@ -85,9 +85,10 @@ def _describe(definition: dict[str, Any], model: type[BaseModel]) -> None:
     for cls in reversed(model.__mro__):
         if issubclass(cls, BaseModel) and cls is not BaseModel:
             documented |= _field_docstrings(cls)
-    for name, field in definition.get("properties", {}).items():
-        if name in documented:
-            field.setdefault("description", documented[name])
+    for name, field in model.model_fields.items():
+        written = definition.get("properties", {}).get(field.alias or name)
+        if written is not None and name in documented:
+            written.setdefault("description", documented[name])
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:

@@ -1,0 +1,134 @@
+"""The reference set of the sources `mean` and `resample`: its activations, and what of them each prompt gets.
+
+    align     mean                                          resample (pair i is given the reference prompt r(i))
+    position  over the prompts, token by token              the token of r(i) at the same index
+    name      over the tokens that have the name            the token of r(i) that has the name
+    pooled    over all tokens of all prompts, BOS included  any token of r(i), drawn anew for each token
+
+In draw d, r is a permutation of the reference set without fixed points; with more pairs than reference
+prompts it starts again from the beginning. It depends on (seed, d, size of the set) alone: on no batch, and
+on no node, so that all senders of a run are given the same prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from circuitgraph.errors import InputError
+from circuitgraph.execute.bind import Batch
+from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.models.sites import Site
+from circuitgraph.nodes import Position
+from circuitgraph.plans.types import Mean, Resample
+from circuitgraph.prompts.pairs import Pair, PromptSet
+from circuitgraph.spec.model import Align, BaseRun
+
+BATCH = 64
+"""Reference prompts per forward pass."""
+
+
+def derangement(seed: int, draw: int, size: int) -> NDArray[np.int64]:
+    """A permutation of range(size) without fixed points, all of them equally likely.
+
+    Raises:
+        InputError: there is none, for a size below 2.
+    """
+    if size < 2:
+        raise InputError(f"resample needs at least 2 reference prompts, not {size}")
+    stream = np.random.default_rng([seed % 2**64, draw, size])
+    while True:
+        order = stream.permutation(size)
+        if (order != np.arange(size)).all():
+            return order
+
+
+class Reference:
+    """Activations of a reference set at some sites, and the values that a batch takes from them."""
+
+    def __init__(self, model: TransformerModel, prompts: PromptSet, side: BaseRun, sites: Sequence[Site]) -> None:
+        """Run the prompts of `side` once; keeps each prompt's activation [pos, …] at each site.
+
+        Raises:
+            InputError: a prompt has no such side.
+        """
+        self._prompts = prompts
+        self._kept: list[dict[Site, Tensor]] = [{} for _ in prompts.pairs]
+        for rows in prompts.by_length() if sites else ():
+            for start in range(0, len(rows), BATCH):
+                some = rows[start : start + BATCH]
+                ids = torch.tensor([_side(prompts.pairs[row], side) for row in some], device=model.device)
+                reads = model.run(ids, reads=sites).reads
+                for i, row in enumerate(some):
+                    self._kept[row] = {site: reads[site][i] for site in sites}
+
+    def mean(self, source: Mean, batch: Batch, site: Site, position: Position | None) -> Tensor:
+        """The mean at a site, in the shape of the batch's activation there."""
+        match source.reference.align:
+            case Align.POSITION:
+                return self._spread(batch, _average(torch.stack([kept[site] for kept in self._kept])))
+            case Align.NAME:
+                named = [kept[site][index] for kept, index in zip(self._kept, self._indexes(position), strict=True)]
+                value = _average(torch.stack(named))
+                return self._at(batch, position, value.expand(len(batch.rows), *value.shape))
+            case Align.POOLED:
+                value = _average(torch.cat([kept[site] for kept in self._kept]))
+                return self._spread(batch, value.expand(batch.clean.shape[1], *value.shape))
+
+    def drawn(self, source: Resample, draw: int, batch: Batch, site: Site, position: Position | None) -> Tensor:
+        """The values of draw number `draw` at a site, in the shape of the batch's activation there."""
+        order = derangement(source.seed, draw, len(self._kept))
+        chosen = [int(order[row % len(order)]) for row in batch.rows]
+        match source.reference.align:
+            case Align.POSITION:
+                return torch.stack([self._kept[at][site] for at in chosen])
+            case Align.NAME:
+                indexes = self._indexes(position)
+                return self._at(batch, position, torch.stack([self._kept[at][site][indexes[at]] for at in chosen]))
+            case Align.POOLED:
+                tokens = [
+                    self._any_token(source, draw, row, at, batch) for row, at in zip(batch.rows, chosen, strict=True)
+                ]
+                return torch.stack([self._kept[at][site][index] for at, index in zip(chosen, tokens, strict=True)])
+
+    def _any_token(self, source: Resample, draw: int, row: int, at: int, batch: Batch) -> Tensor:
+        """For each token of pair `row`, the index of a token of the reference prompt `at`."""
+        stream = np.random.default_rng([source.seed % 2**64, draw, len(self._kept), row])
+        tokens = stream.integers(len(self._prompts.pairs[at]), size=batch.clean.shape[1])
+        return torch.as_tensor(tokens, device=batch.clean.device)
+
+    def _indexes(self, position: Position | None) -> tuple[int, ...]:
+        if position is None:
+            raise InputError("align: name gives values at named positions only, and a node has none")
+        return self._prompts.indexes(position)
+
+    def _spread(self, batch: Batch, value: Tensor) -> Tensor:
+        """The same values [pos, …] for every pair."""
+        return value.expand(len(batch.rows), *value.shape)
+
+    def _at(self, batch: Batch, position: Position | None, values: Tensor) -> Tensor:
+        """`values` [batch, …] at the position, NaN elsewhere: what is not aligned has no value."""
+        full = values.new_full((*batch.clean.shape, *values.shape[1:]), torch.nan)
+        where = batch.mask(position)
+        full[where] = values
+        return full
+
+
+def _average(values: Tensor) -> Tensor:
+    """Mean over the first axis, summed in float64."""
+    return values.double().mean(dim=0).to(values.dtype)
+
+
+def _side(pair: Pair, side: BaseRun) -> tuple[int, ...]:
+    ids = pair.clean if side is BaseRun.CLEAN else pair.corrupted
+    if ids is None:
+        raise InputError("the reference prompts have no corrupted side")
+    return ids
+
+
+Values = Callable[[Site, Position | None], Tensor]
+"""What a source puts at a site, for a node at that position: [batch, pos, …]."""

@@ -1,0 +1,89 @@
+"""A spec made ready to be measured: checked, prompts as token ids, the model loaded and proven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from circuitgraph.checks import Checked, SpecLike, check
+from circuitgraph.errors import InputError
+from circuitgraph.execute.bind import BoundMetric, bind_metrics
+from circuitgraph.execute.literal import refuse_all
+from circuitgraph.execute.run import execute, steps
+from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.models.loading import fetch, load_model
+from circuitgraph.plans import Plan, build_plan
+from circuitgraph.prompts.pairs import PromptSet
+from circuitgraph.results import Measured, check_finite
+
+Progress = Callable[[int, int], None]
+"""(steps done, steps in all), called while something is measured."""
+
+
+class Prepared:
+    """What every measurement of a spec needs. Everything that can be wrong with the spec is known once this exists.
+
+    Attributes:
+        checked: the spec, its graph and what was found out about them.
+        plan: of the spec's own claims.
+        prompts, reference: pairs as token ids; the reference set of `mean` and `resample`, if there is one.
+        metrics: the first is primary.
+        model: loaded and proven.
+    """
+
+    def __init__(self, spec: SpecLike, overrides: Sequence[str] = (), progress: Progress | None = None) -> None:
+        """Check, then load.
+
+        Raises:
+            SpecError, InputError: what is wrong with the spec.
+            RefusedError: something in it cannot be executed.
+            ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        """
+        found = check(spec, overrides)
+        refuse_all(build_plan(found.graph).experiments)
+        if fetch(found.location) != found.location.path or found.prompts is None:
+            # Now that the model's files are here, the rest can be checked, its tokenizer above all.
+            found = check(spec, overrides)
+        if found.prompts is None:
+            raise InputError("; ".join(found.unchecked) or "the prompts could not be read")
+        self.checked: Checked = found
+        self.plan: Plan = build_plan(found.graph)
+        self.prompts: PromptSet = found.prompts
+        self.reference: PromptSet | None = found.reference
+        self.metrics: tuple[BoundMetric, ...] = bind_metrics(found.spec.metrics)
+        self.model: TransformerModel = load_model(
+            found.location, dtype=found.spec.model.dtype, device=found.spec.model.device
+        )
+        self._progress = progress
+        self._done = self._total = 0
+
+    @property
+    def graph(self) -> CircuitGraph:
+        """The spec's circuit."""
+        return self.checked.graph
+
+    def expect_steps(self, *plans: Plan) -> None:
+        """Say what is going to be measured, so that progress can be shown."""
+        self._total += sum(steps(plan, self.prompts) for plan in plans)
+
+    def measure(
+        self, plan: Plan, prompts: PromptSet | None = None, skip: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[Measured, ...]]:
+        """Measure the experiments of a plan but those in `skip`, part by part, on the spec's prompts or on others.
+
+        Raises:
+            NotFiniteError: NaN or infinity in a value; the message names the experiment.
+        """
+        prompts = self.prompts if prompts is None else prompts
+        self.step(steps(Plan(plan.name, tuple(e for e in plan.experiments if e.id in skip)), prompts))
+        for part in execute(
+            self.model, plan, prompts, self.metrics, reference=self.reference, skip=skip, progress=self.step
+        ):
+            check_finite(plan, part)
+            yield part
+
+    def step(self, done: int) -> None:
+        """Report steps as done."""
+        self._done += done
+        if self._progress is not None:
+            self._progress(self._done, max(self._total, self._done))

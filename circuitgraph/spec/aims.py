@@ -1,0 +1,104 @@
+"""The sections of a spec beside `edges` and `nodes`: the circuit as a whole, baseline, attention, discovery."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+
+from circuitgraph.catalog.metric_params import PositionText
+from circuitgraph.spec.expect import CircuitExpectSpec
+from circuitgraph.spec.kinds import BaseRun, Count, Integer, NodeTexts, Number, Section, SourceKind, as_list
+
+PositionTexts = Annotated[
+    tuple[PositionText, ...],
+    Field(min_length=1),
+    BeforeValidator(as_list, json_schema_input_type=PositionText | Annotated[list[PositionText], Field(min_length=1)]),
+]
+"""One position or a list of them."""
+
+
+class Of(StrEnum):
+    """What a circuit is made of."""
+
+    EDGES = "edges"
+    NODES = "nodes"
+
+
+class DiscoveryMethod(StrEnum):
+    """How a circuit is looked for."""
+
+    EFFECTS = "effects"
+    ACDC = "acdc"
+
+
+class RandomSpec(Section):
+    """Random circuits that the hypothesis is compared with."""
+
+    noun: ClassVar[str] = "circuit.random"
+
+    circuits: Annotated[Integer, Field(ge=0)] = 20
+    """How many: each with as many edges (or nodes) of each kind as the hypothesis."""
+    seed: Integer = 0
+    """Seeds the draw."""
+
+
+class CircuitSection(Section):
+    """The hypothesis as a whole, for `evaluate`: what is outside carries the source, what is inside stays."""
+
+    noun: ClassVar[str] = "circuit"
+
+    of: Of = Of.EDGES
+    """Edges, or whole nodes (as in the IOI paper): the senders of the edges, at their positions."""
+    base: BaseRun | None = None
+    """As in `intervention`."""
+    source: SourceKind | None = None
+    """As in `intervention`."""
+    keep: NodeTexts | tuple[()] = ()
+    """Of nodes: what is never knocked out, such as `[input, "m*"]`."""
+    random: RandomSpec = RandomSpec()
+    """Random circuits to compare with."""
+    expect: CircuitExpectSpec | None = None
+    """What `circuitgraph test` demands of the circuit."""
+
+
+class BaselineSpec(Section):
+    """Random edges of the same kind as each hypothesised edge, measured beside it."""
+
+    noun: ClassVar[str] = "baseline"
+
+    edges: Count = 100
+    """How many of each kind, at most: where there are fewer, all of them."""
+    seed: Integer = 0
+    """Seeds the draw."""
+
+
+class AttentionSection(Section):
+    """What `circuitgraph attention` reads: mean attention weights between named positions."""
+
+    noun: ClassVar[str] = "attention"
+
+    heads: NodeTexts | None = None
+    """Heads, layers, patterns or groups; the heads of all groups if not given."""
+    from_: Annotated[PositionTexts | None, Field(alias="from")] = None
+    """Positions that attend; all named ones if not given."""
+    to: PositionTexts | None = None
+    """Positions that are attended to; all named ones if not given."""
+    run: BaseRun = BaseRun.CLEAN
+    """Whose attention: of the clean or of the corrupted prompts."""
+
+
+class DiscoverSection(Section):
+    """What `circuitgraph discover` looks for, and how."""
+
+    noun: ClassVar[str] = "discover"
+
+    of: Of = Of.EDGES
+    """Edges, or whole nodes."""
+    method: DiscoveryMethod = DiscoveryMethod.EFFECTS
+    """`effects` ranks each by its exact effect; `acdc` prunes, from the logits down, what changes the metric little."""
+    threshold: Annotated[Number, Field(ge=0)] = 0.0
+    """`effects`: the |effect| that is exceeded by what is kept; `acdc`: τ, the change that removes an edge."""
+    most: Count | None = None
+    """`effects`: keep at most so many, the largest."""
