@@ -86,11 +86,11 @@ def intervals(
     Raises:
         ValueError: values are not a finite matrix with at least one column, or clusters do not fit it.
     """
-    matrix = _matrix(values, clusters)
-    codes = _codes(clusters)
+    matrix = sample_matrix(values, clusters)
+    codes = cluster_codes(clusters)
     if codes is None:
         return _ratio(matrix, np.ones(matrix.shape[1]), seed, level, resamples, "t")
-    return _ratio(_sums(matrix, codes), np.bincount(codes).astype(np.float64), seed, level, 0, "cluster-t")
+    return _ratio(cluster_sums(matrix, codes), np.bincount(codes).astype(np.float64), seed, level, 0, "cluster-t")
 
 
 def normalized(
@@ -113,23 +113,23 @@ def normalized(
     Raises:
         ValueError: as `intervals`, or the two have different numbers of pairs.
     """
-    matrix, gap = _matrix(effects, clusters), _matrix(np.asarray(gaps)[None], clusters)
+    matrix, gap = sample_matrix(effects, clusters), sample_matrix(np.asarray(gaps)[None], clusters)
     if gap.shape[1] != matrix.shape[1]:
         raise ValueError(f"effects of {matrix.shape[1]} pairs do not fit gaps of {gap.shape[1]}")
     whole = intervals(gap, clusters, seed=seed, level=level, resamples=resamples)
     if whole.mean[0] == 0 or whole.low[0] <= 0 <= whole.high[0]:
         none = np.full(len(matrix), np.nan)
         return Normalized(none, none, none)
-    codes = _codes(clusters)
+    codes = cluster_codes(clusters)
     if codes is not None:
-        matrix, gap = _sums(matrix, codes), _sums(gap, codes)
+        matrix, gap = cluster_sums(matrix, codes), cluster_sums(gap, codes)
     found = _ratio(matrix, gap[0], seed, level, resamples, "t")
     return Normalized(found.mean, found.low, found.high)
 
 
 def cluster_warning(clusters: Sequence[str] | None) -> str | None:
     """What a reader should know when there are too few clusters; None when there is nothing to say."""
-    count = len(set(clusters)) if clusters is not None and _codes(clusters) is not None else FEW_CLUSTERS
+    count = len(set(clusters)) if clusters is not None and cluster_codes(clusters) is not None else FEW_CLUSTERS
     if count == 1:
         return "all pairs belong to one cluster: no standard errors or intervals can be given"
     if count < FEW_CLUSTERS:
@@ -148,7 +148,12 @@ def sample_warning(pairs: int, clusters: Sequence[str] | None) -> str | None:
     return None
 
 
-def _matrix(values: ArrayLike, clusters: Sequence[str] | None) -> Floats:
+def sample_matrix(values: ArrayLike, clusters: Sequence[str] | None) -> Floats:
+    """[experiments, pairs] in float64.
+
+    Raises:
+        ValueError: as `intervals`.
+    """
     matrix = np.ascontiguousarray(values, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise ValueError(f"values must be [experiments, pairs] with at least one pair, not {list(matrix.shape)}")
@@ -159,7 +164,7 @@ def _matrix(values: ArrayLike, clusters: Sequence[str] | None) -> Floats:
     return matrix
 
 
-def _codes(clusters: Sequence[str] | None) -> NDArray[np.intp] | None:
+def cluster_codes(clusters: Sequence[str] | None) -> NDArray[np.intp] | None:
     """A number per pair, equal for pairs of one cluster, in order of appearance; None = independent."""
     if clusters is None:
         return None
@@ -168,7 +173,7 @@ def _codes(clusters: Sequence[str] | None) -> NDArray[np.intp] | None:
     return None if independent else np.array([order[name] for name in clusters], dtype=np.intp)
 
 
-def _sums(matrix: Floats, codes: NDArray[np.intp]) -> Floats:
+def cluster_sums(matrix: Floats, codes: NDArray[np.intp]) -> Floats:
     """Row sums per cluster: [experiments, clusters]."""
     order = np.argsort(codes, kind="stable")
     return np.add.reduceat(matrix[:, order], np.searchsorted(codes[order], np.arange(codes.max() + 1)), axis=1)

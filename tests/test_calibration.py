@@ -1,0 +1,47 @@
+"""The promises of docs/definitions.md about coverage and rejection, simulated by the command that prints its table."""
+
+import pytest
+
+from tests.benchmarks.calibration import CASES, DRAWS, rates
+
+FOUND = {case.name: case for case in CASES}
+EVEN_ENOUGH = ["normal", "16 clusters of 4", "32 clusters of 2", "16 clusters of 2 to 6"]
+SYMMETRIC = [case.name for case in CASES if case.symmetric]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {name: rates(case) for name, case in FOUND.items()}
+
+
+def within_four_errors(share, expected):
+    return share == pytest.approx(expected, abs=4 * (expected * (1 - expected) / DRAWS) ** 0.5)
+
+
+def test_every_case_is_simulated_often_enough(measured):
+    assert all(found.draws >= 4000 for found in measured.values())
+    assert set(EVEN_ENOUGH) <= set(FOUND)
+
+
+@pytest.mark.parametrize("name", EVEN_ENOUGH)
+def test_intervals_of_independent_pairs_and_of_sixteen_clusters_cover(measured, name):
+    assert 0.93 <= measured[name].covered <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("lognormal, σ = 1", 0.933), ("8 clusters of 8", 0.95), ("16 clusters of 1 to 13", 0.915)]
+)
+def test_the_other_intervals_cover_as_documented(measured, name, expected):
+    assert within_four_errors(measured[name].covered, expected)
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_sign_flips_reject_a_true_null_as_often_as_they_say(measured, name):
+    assert within_four_errors(measured[name].rejected_5, 0.05)
+    # 8 clusters have 256 sign vectors: p is a multiple of 1/128, and 0.01 is not
+    assert within_four_errors(measured[name].rejected_1, 1 / 128 if name == "8 clusters of 8" else 0.01)
+
+
+def test_sign_flips_reject_too_often_where_effects_are_skewed(measured):
+    assert measured["lognormal, σ = 1"].rejected_5 > 0.07
+    assert measured["lognormal, σ = 1"].rejected_1 > 0.03
