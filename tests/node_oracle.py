@@ -9,7 +9,7 @@ TransformerLens is imported.
 | `input`, `r1`, `r1.mid` | residual stream before block 0, before block 1, between the halves of block 1 |
 | `a1.h2`, `a1` | z: the mixed values before W_O of one head, of all heads one after the other |
 | `m1` | what the MLP adds to the residual stream, bias and a norm of its own included |
-| `m1.n7` | what the MLP's last matrix reads; one column |
+| `m1.n5` | what the MLP's last matrix reads; one column |
 | `a1.h2<q>`, `<k>`, `<v>` | projections before rotation; several ports one after the other in the order q, k, v |
 | `a1.kv1<k>`, `<v>` | the same shared by a group of query heads; `a1.h2<k>` is then that head's view alone |
 | `a1.h2<pattern>` | attention weights of one head: pos is the query, columns are the keys |
@@ -66,14 +66,14 @@ def oracle_of(family: str, directory: Path) -> NodeOracle:
 
 
 def nodes_of(family: str) -> tuple[str, ...]:
-    """A node of every kind that a tiny family has."""
+    """A node of every kind that a tiny family has; the neuron is one that fires in all of them."""
     if family not in FAMILIES:
         raise ValueError(family)
     nodes = ["input", "r1", "r3", "a1", "a1.h2", "a1.h2<q>", "a1.h2<k>", "a1.h2<v>", "a1.h2<q,k,v>", "a1.h2<pattern>"]
     if family in GROUPED:
         nodes += ["a1.kv1<k>", "a1.kv1<v>", "a1.kv1<k,v>"]
     if family != "tl_attention_only":
-        nodes += ["m1", "m1.n7"]
+        nodes += ["m1", "m1.n5"]
         if family != "gpt_neox":
             nodes += ["r0.mid", "r1.mid"]
     return tuple(nodes)
@@ -81,7 +81,7 @@ def nodes_of(family: str) -> tuple[str, ...]:
 
 def prunable_nodes_of(family: str) -> tuple[str, ...]:
     """A node of every kind that a tiny family has and that can be pruned."""
-    return tuple(node for node in nodes_of(family) if node in ("a1", "a1.h2", "m1", "m1.n7"))
+    return tuple(node for node in nodes_of(family) if node in ("a1", "a1.h2", "m1", "m1.n5"))
 
 
 @dataclass(frozen=True)
