@@ -83,6 +83,15 @@ def test_everything_follows_from_the_residual_stream(oracle, family, node):
     assert off(one.patched(IDS, node, one.value(OTHER, node)), one.logits(OTHER)) < EXACT
 
 
+@pytest.mark.parametrize("family", [family for family in FAMILIES if "m1" in nodes_of(family)])
+def test_what_an_mlp_writes_is_added_to_the_stream(oracle, family):
+    one = oracle(family)
+    # No prompt's value: a norm after the MLP would change it, which another prompt's own value does not show.
+    wanted = (one.value(IDS, "m1") + 2 * one.value(OTHER, "m1")) / 3
+    stream = one.value(IDS, "r2") - one.value(IDS, "m1") + wanted
+    assert off(one.patched(IDS, "m1", wanted), one.patched(IDS, "r2", stream)) < EXACT
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_heads_mix_their_values_by_their_patterns(oracle, family):
     one = oracle(family)
