@@ -19,6 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# Norms and rotary tables are in float32 whatever the model's type, as in the bridge: the numbers are the same bit by
+# bit. NeoX takes its eager softmax in float32 and TransformerLens does not; its sdpa softmax is in float64.
+ATTENTION = {"gpt_neox": "sdpa", "gpt_neox_sequential": "sdpa"}
+
 
 @dataclass(frozen=True)
 class Place:
@@ -67,6 +71,7 @@ class PlainModel:
         self.kind, self.heads = config.model_type, config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", self.heads)
         self.width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.parallel = getattr(config, "use_parallel_residual", False)
         match self.kind:
             case "gpt2":
                 self.blocks, self.final = self.model.transformer.h, self.model.transformer.ln_f
@@ -109,6 +114,33 @@ class PlainModel:
                 return Place(mlp.dense_4h_to_h, "in")
             case _:
                 return Place(mlp.down_proj, "in")
+
+    def residual(self, layer: int) -> Place:
+        """The residual stream before a block; after the last one for the number of layers."""
+        return Place(self.blocks[layer] if layer < len(self.blocks) else self.final, "in")
+
+    def middle(self, layer: int) -> Place:
+        """The residual stream between attention and MLP, to be read: a write here would reach the MLP alone."""
+        block = self.blocks[layer]
+        if self.parallel:
+            raise ValueError("attention and MLP are parallel: there is nothing between them")
+        match self.kind:
+            case "gpt2":
+                return Place(block.ln_2, "in")
+            case "gemma2":
+                return Place(block.pre_feedforward_layernorm, "in")
+            case _:
+                return Place(block.post_attention_layernorm, "in")
+
+    def attention_write(self, layer: int) -> Place:
+        """What attention adds to the residual stream, after a norm of its own where there is one."""
+        block = self.blocks[layer]
+        return Place(block.post_attention_layernorm if self.kind == "gemma2" else self.z(layer).module, "out")
+
+    def mlp_write(self, layer: int) -> Place:
+        """What the MLP adds to the residual stream, after a norm of its own where there is one."""
+        block = self.blocks[layer]
+        return Place(block.post_feedforward_layernorm if self.kind == "gemma2" else block.mlp, "out")
 
     def projected(self, layer: int, port: str, index: int) -> Place:
         """The query, key or value of one head, before rotary embedding."""

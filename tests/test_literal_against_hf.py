@@ -16,7 +16,7 @@ from circuitgraph.models.locate import Location
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import BaseRun, PathKind, ReceiverMode
 from tests.measuring import edge, measure_all, node
-from tests.plain_hooks import PlainModel
+from tests.plain_hooks import ATTENTION, PlainModel
 from tests.tiny import random_prompts
 
 DIRECT, THROUGH = PathKind.DIRECT, PathKind.THROUGH_MLPS
@@ -75,9 +75,6 @@ PLAIN = [
     ("a0.h1@A", "a2.h3<v>@A", THROUGH, CLEAN),
 ]
 NODES = ("a0.h1", "a1@B", "m1", "m1.n9@B", "input@A")
-# Both take norms and rotary tables in float32, as the bridge does: the numbers are the same bit by bit.
-# NeoX takes its eager softmax in float32 and TransformerLens does not; its sdpa softmax is in float64.
-ATTENTION = {"gpt_neox": "sdpa"}
 EDGES = {"llama": GROUPED, "gemma2": GROUPED, "gpt2": [*PLAIN, ("a1.h0", "m1", DIRECT, CLEAN)], "gpt_neox": PLAIN}
 
 
