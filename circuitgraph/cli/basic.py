@@ -1,0 +1,160 @@
+"""The commands of one spec and its run: check, plan, run, render, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from circuitgraph.cli.shared import Json, ProgressBar, Set, Spec, Strict, app, checked_spec, count, note, print_json
+
+if TYPE_CHECKING:
+    from circuitgraph.checks import Checked
+    from circuitgraph.results.records import RunResult
+
+
+@app.command()
+def check(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = False) -> None:
+    """Find everything that is wrong with a spec, before any model runs."""
+    checked = checked_spec(spec, set_, strict)
+    if as_json:
+        print_json(_check_report(checked))
+        return
+    for line in _summary(checked):
+        typer.echo(line)
+
+
+@app.command()
+def plan(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = False) -> None:
+    """Show what will be done for each edge: its three stages, and what they cost."""
+    from circuitgraph.api import metric_names
+    from circuitgraph.plans import (
+        PromptShape,
+        build_plan,
+        cost_of,
+        describe_cost,
+        explain_plan,
+        plan_hash,
+        plan_to_json,
+    )
+
+    checked = checked_spec(spec, set_, strict)
+    made = build_plan(checked.graph)
+    cost = cost_of(made)
+    prompts = None if checked.prompts is None else PromptShape(tuple(map(len, checked.prompts.pairs)))
+    if as_json:
+        counts = {name: getattr(cost, name) for name in (*cost.__slots__, "forwards")}
+        tokens = None if prompts is None else {"prompts": len(prompts.lengths), "tokens": prompts.tokens}
+        print_json({**plan_to_json(made), "sha256": plan_hash(made), "cost": counts, "pass": tokens})
+        return
+    typer.echo(explain_plan(made, metric_names(checked.spec)))
+    typer.echo()
+    for line in describe_cost(cost, prompts):
+        typer.echo(line)
+
+
+@app.command()
+def run(
+    spec: Spec,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="The run directory.", show_default="runs/<name>")
+    ] = None,
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
+    executor: Annotated[str, typer.Option("--executor", metavar="auto|literal", help="How to execute.")] = "auto",
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of the table to print.")] = 30,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure every edge of a spec and write tables, drawing and provenance to a run directory."""
+    from circuitgraph import api
+
+    checked = checked_spec(spec, set_, strict)
+    directory = Path(out) if out is not None else Path("runs") / checked.spec.name
+    experiments = count(len(checked.graph.claims), "experiment")
+    with ProgressBar(f"{checked.spec.name}: {experiments} on {checked.location.name} → {directory}") as progress:
+        result = api.run(
+            spec,
+            out=directory,
+            executor=executor,
+            overrides=set_ or (),
+            resume=resume,
+            replace=force,
+            progress=progress,
+        )
+    for warning in result.warnings[len(checked.warnings) :]:  # the rest was said before the run
+        note(f"warning: {warning}")
+    if as_json:
+        print_json(_run_report(result))
+        return
+    from circuitgraph.tables import ranked_table
+
+    typer.echo(ranked_table(result, top))
+    note(f"\ntables, drawing and provenance: {directory}/")
+    note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
+
+
+@app.command()
+def render(
+    what: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A spec file (the hypothesis) or a run directory.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=".svg .png .pdf .dot .graphml .json")],
+    layout: Annotated[
+        str, typer.Option("--layout", metavar="layered|dot", help="Own layout, or Graphviz'.")
+    ] = "layered",
+    title: Annotated[str | None, typer.Option("--title", help="A title of your own.")] = None,
+) -> None:
+    """Draw a spec, or a run with its results."""
+    from circuitgraph import api
+
+    note(f"wrote {api.render(what, output, layout=layout, title=title)}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, for editors."""
+    from circuitgraph.spec.schema import json_schema
+
+    print_json(json_schema())
+
+
+def _summary(checked: Checked) -> list[str]:
+    spec, graph = checked.spec, checked.graph
+    kinds = {"edge": 0, "node": 0, "chain": 0, "set": 0}
+    for claim in graph.claims:
+        kinds[type(claim).__name__.removesuffix("Claim").lower()] += 1
+    counted = ", ".join(count(number, kind) for kind, number in kinds.items() if number)
+    shape = checked.shape
+    lines = [
+        f"{spec.name}: ok",
+        f"  model    {checked.location.name} ({shape.layers} layers × {shape.heads} heads)",
+        f"  claims   {counted}; groups: {', '.join(group.name for group in graph.groups) or 'none'}",
+    ]
+    if checked.prompts is not None:
+        lengths = sorted({len(pair) for pair in checked.prompts.pairs})
+        span = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
+        lines.append(f"  prompts  {count(len(checked.prompts), 'pair')} of {span} tokens")
+    return lines
+
+
+def _check_report(checked: Checked) -> dict[str, Any]:
+    return {
+        "name": checked.spec.name,
+        "model": checked.location.name,
+        "claims": len(checked.graph.claims),
+        "pairs": None if checked.prompts is None else len(checked.prompts),
+        "warnings": list(checked.warnings),
+        "unchecked": list(checked.unchecked),
+    }
+
+
+def _run_report(result: RunResult) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "directory": result.directory,
+        "provenance": dict(result.provenance),
+        "warnings": list(result.warnings),
+        "rows": [asdict(row) for row in result.rows],
+    }

@@ -1,0 +1,109 @@
+"""What the commands share: the application, its options, notes and progress on stderr, JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from circuitgraph.errors import UncheckedError
+
+if TYPE_CHECKING:
+    from circuitgraph.checks import Checked
+    from circuitgraph.prepared import Progress
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Write down the circuit you believe in; circuitgraph measures every edge of it and draws what it found.",
+)
+
+UsageError: Any = typer.BadParameter.__base__
+"""click's UsageError, from click or from the copy of it that newer typers carry."""
+
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A spec file (YAML).")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec, e.g. prompts.generator.n=32."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 2 if something cannot be checked on this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from circuitgraph import __version__
+
+        typer.echo(f"circuitgraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options of `circuitgraph` itself."""
+
+
+def checked_spec(spec: str, overrides: Sequence[str] | None, strict: bool) -> Checked:
+    """Check a spec; warnings and what could not be checked go to stderr."""
+    from circuitgraph import api
+
+    found = api.check(spec, overrides or ())
+    for warning in found.warnings:
+        note(f"warning: {warning}")
+    for item in found.unchecked:
+        note(f"not checked: {item}")
+    if strict and found.unchecked:
+        raise UncheckedError(f"--strict: {count(len(found.unchecked), 'thing')} could not be checked, see above")
+    return found
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+class ProgressBar:
+    """A progress bar on stderr, silent where nobody watches; the announcement comes when measuring starts."""
+
+    def __init__(self, announcement: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._announcement: str | None = announcement
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("loading the model", total=None)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self._update
+
+    def _update(self, done: int, total: int) -> None:
+        if self._announcement is not None:
+            note(self._announcement)
+            if done >= total:
+                note("nothing is left to measure")
+            self._announcement = None
+        self._bar.update(self._task, completed=done, total=total, description="measuring")
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
