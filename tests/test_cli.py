@@ -365,8 +365,8 @@ def test_a_number_that_is_not_finite_exits_4_and_names_the_experiment(circuitgra
     """One patched value of one pair becomes NaN, in the only experiment with two senders."""
     executor, patched = run_module.LiteralExecutor, run_module.LiteralExecutor.patched
 
-    def broken(self: Any, experiment: Any) -> Any:
-        for value in patched(self, experiment):
+    def broken(self: Any, experiment: Any, draw: int = 0) -> Any:
+        for value in patched(self, experiment, draw):
             if " + " in experiment.label:
                 value[-1] = torch.nan
             yield value
