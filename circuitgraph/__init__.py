@@ -6,18 +6,20 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import check, explain, load, load_run, plan, render, run
+    from circuitgraph.api import attention, check, explain, load, load_run, plan, render, run
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.plans.types import Plan
+    from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.records import RunResult
     from circuitgraph.spec.model import CircuitSpec
 
 __version__ = _version("circuitgraph")
 
 _HOME = {
-    **dict.fromkeys(("check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(("attention", "check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
+    "AttentionTable": "circuitgraph.results.attention",
     "CircuitGraph": "circuitgraph.graph.claims",
     "CircuitSpec": "circuitgraph.spec.model",
     "Plan": "circuitgraph.plans.types",
@@ -25,8 +27,8 @@ _HOME = {
 }
 
 __all__ = [
-    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-    "check", "explain", "load", "load_run", "plan", "render", "run",
+    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
+    "attention", "check", "explain", "load", "load_run", "plan", "render", "run",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""RunResult -> the ranked table that `run` prints. Plain text, no colour needed to read it."""
+"""What was measured -> the tables that commands print. Plain text, no colour needed to read it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from circuitgraph.graph.claims import CircuitGraph, claim_arrow
 from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
+from circuitgraph.results.attention import AttentionRow, AttentionTable
 from circuitgraph.results.records import Row, RunResult
 
 HEADER = ("experiment", "effect", "95 % interval", "normalized", "")
@@ -65,6 +66,41 @@ def _cells(row: Row, name: str, decimals: int, usual: Mapping[str, str]) -> tupl
 def _decimals(largest: float) -> int:
     """Decimals that give the largest effect five significant digits, and the others as many places."""
     return 4 if largest == 0 else min(max(4 - math.floor(math.log10(abs(largest))), 0), 15)
+
+
+def weights_table(table: AttentionTable) -> str:
+    """Mean attention weights: a line for each head and `from`, a column for each `to` and for the rest."""
+    width = len(table.to_positions) + 1
+    named = any(row.group is not None for row in table.rows)
+    lines = [[*(["group"] if named else []), "head", "from", *table.to_positions, "else"]]
+    for start in range(0, len(table.rows), width):
+        cells = table.rows[start : start + width]
+        group = [cells[0].group or ""] if named else []
+        lines.append([*group, cells[0].head, cells[0].from_position, *map(_weight, cells)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    left = len(lines[0]) - width
+    shown = [
+        "  ".join(
+            text.ljust(w) if i < left else text.rjust(max(w, 4))
+            for i, (text, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return "\n".join([f"mean attention weights in {table.n} {table.run} prompts", "", *shown, "", *_remarks(table)])
+
+
+def _weight(row: AttentionRow) -> str:
+    return f"{row.weight:.2f}" if row.visible else "·"
+
+
+def _remarks(table: AttentionTable) -> list[str]:
+    errors = [row.std_error for row in table.rows if row.std_error is not None]
+    remarks = ["else: all other tokens together; positions that are one token count once"]
+    if any(not row.visible for row in table.rows):
+        remarks.append("·: a later token, which this model cannot attend to; the weight is 0")
+    if errors:
+        remarks.append(f"standard errors: at most {max(errors):.2g}; each, with its interval, by --json")
+    return remarks
 
 
 def _line(cells: tuple[str, ...], widths: Sequence[int]) -> str:

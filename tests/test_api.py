@@ -69,8 +69,8 @@ def result(path) -> RunResult:
 
 def test_the_public_names():
     assert cg.__all__ == [
-        "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-        "check", "explain", "load", "load_run", "plan", "render", "run",
+        "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
+        "attention", "check", "explain", "load", "load_run", "plan", "render", "run",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, str] = {
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
     "prepared": "errors prompts checks graph plans models execute results",
+    "reading": "errors spec checks execute prepared results",
     "running": "errors spec checks prepared execute stats results drawing",
     "cli": "errors",
     "__main__": "cli",
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "prepared running results drawing",
+    "api": "prepared running reading results drawing",
     "cli": "__init__ api checks spec plans prepared results tables",
     "__init__": "api errors spec graph plans results",
 }

@@ -55,7 +55,13 @@ class Places:
         if len({(len(pair), pair.start) for pair in pairs}) == 1:
             first = (Position("BOS"),) * pairs[0].start
             return (*first, *(Position("", index) for index in range(len(pairs[0]) - pairs[0].start)))
-        names = self._prompts.position_names()
+        return self.shared()
+
+    def shared(self) -> tuple[Position, ...]:
+        """The named positions that all prompts have, from left to right; () without prompts."""
+        if self._prompts is None:
+            return ()
+        pairs, names = self._prompts.pairs, self._prompts.position_names()
         return tuple(Position(name) for name in names if all(name in pair.positions for pair in pairs))
 
     def meeting(self, a: Position, b: Position) -> str | None:

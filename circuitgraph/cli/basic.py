@@ -129,8 +129,12 @@ def _summary(checked: Checked) -> list[str]:
     lines = [
         f"{spec.name}: ok",
         f"  model    {checked.location.name} ({shape.layers} layers × {shape.heads} heads)",
-        f"  claims   {counted}; groups: {', '.join(group.name for group in graph.groups) or 'none'}",
+        f"  claims   {counted or 'none'}; groups: {', '.join(group.name for group in graph.groups) or 'none'}",
     ]
+    if (reading := checked.attention) is not None:
+        heads = count(len({read.head for read in reading.heads}), "head")
+        positions = f"{len(reading.from_positions)} × {len(reading.to_positions)} positions"
+        lines.append(f"  reads    attention of {heads}, {positions}, in {reading.run} prompts")
     if checked.prompts is not None:
         lengths = sorted({len(pair) for pair in checked.prompts.pairs})
         span = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
