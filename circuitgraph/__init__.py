@@ -6,9 +6,10 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import check, explain, load, load_run, plan, render, run
+    from circuitgraph.api import check, explain, load, load_run, plan, render, run, test
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.graph.claims import CircuitGraph
+    from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
     from circuitgraph.results.records import RunResult
     from circuitgraph.spec.model import CircuitSpec
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _HOME = {
-    **dict.fromkeys(("check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(("check", "explain", "load", "load_run", "plan", "render", "run", "test"), "circuitgraph.api"),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "CircuitGraph": "circuitgraph.graph.claims",
     "CircuitSpec": "circuitgraph.spec.model",
     "Plan": "circuitgraph.plans.types",
     "RunResult": "circuitgraph.results.records",
+    "Verdicts": "circuitgraph.judging",
 }
 
 __all__ = [
-    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-    "check", "explain", "load", "load_run", "plan", "render", "run",
+    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError", "Verdicts",
+    "check", "explain", "load", "load_run", "plan", "render", "run", "test",
 ]  # fmt: skip
 
 

@@ -69,8 +69,8 @@ def result(path) -> RunResult:
 
 def test_the_public_names():
     assert cg.__all__ == [
-        "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-        "check", "explain", "load", "load_run", "plan", "render", "run",
+        "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError", "Verdicts",
+        "check", "explain", "load", "load_run", "plan", "render", "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

@@ -114,6 +114,7 @@ class _Check:
         if prompts is not None:
             self._check_prompts(spec, graph, prompts, reference)
         if readers:
+            needs.check_expectations(spec, graph, self.findings)
             if prompts is not None:
                 needs.check_metrics(spec, prompts, self.findings)
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
