@@ -210,7 +210,7 @@ class _Check:
         found = places.each()
         if found is None:
             self.unchecked.append("positions: @each stands for the tokens of the prompts, which could not be read here")
-        elif found and all(position.name not in ("", "BOS") for position in found):
+        elif any(position.name not in ("", "BOS") for position in found):
             names = ", ".join(map(str, found))
             self.warnings.append(f"prompts have different lengths: @each sweeps the positions that all name: {names}")
         return found
