@@ -6,9 +6,10 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import attention, check, explain, load, load_run, plan, render, run
+    from circuitgraph.api import attention, check, explain, load, load_run, plan, render, run, test
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.graph.claims import CircuitGraph
+    from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.records import RunResult
@@ -17,18 +18,21 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _HOME = {
-    **dict.fromkeys(("attention", "check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(
+        ("attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test"), "circuitgraph.api"
+    ),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "AttentionTable": "circuitgraph.results.attention",
     "CircuitGraph": "circuitgraph.graph.claims",
     "CircuitSpec": "circuitgraph.spec.model",
     "Plan": "circuitgraph.plans.types",
     "RunResult": "circuitgraph.results.records",
+    "Verdicts": "circuitgraph.judging",
 }
 
 __all__ = [
-    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-    "attention", "check", "explain", "load", "load_run", "plan", "render", "run",
+    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError", "Verdicts",
+    "attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test",
 ]  # fmt: skip
 
 

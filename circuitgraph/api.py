@@ -1,4 +1,4 @@
-"""The Python API: load, check, plan, run, render. The command line is a thin face over these.
+"""The Python API: load, check, plan, run, test, render. The command line is a thin face over these.
 
 import circuitgraph as cg
 
@@ -23,6 +23,7 @@ from circuitgraph.spec import load as load_spec
 from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
+    from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.records import RunResult
@@ -102,6 +103,32 @@ def run(
     return Running(spec, overrides, progress).result(out, resume=resume, replace=replace)
 
 
+def test(
+    spec: SpecLike,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Verdicts:
+    """Measure a spec and judge everything it expects: `cg.test("circuit.yaml").check()` makes it a regression test.
+
+    Args:
+        out, replace: as in `run`.
+
+    Raises:
+        InputError: the spec expects nothing.
+        … and everything that `run` raises. A refuted hypothesis raises nothing here: see `Verdicts.check`.
+    """
+    from circuitgraph.judging import Verdicts, judge_run, ordered, refuse_nothing_expected
+
+    found = check(spec, overrides)
+    refuse_nothing_expected(found.spec, found.graph)
+    result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
+    path = None if found.path is None else str(found.path)
+    return Verdicts(found.spec.name, ordered(judge_run(result)), result, path)
+
+
 def attention(
     spec: SpecLike,
     *,
@@ -172,4 +199,4 @@ def load_run(path: str | Path) -> RunResult:
     return read(path)
 
 
-__all__ = ["attention", "check", "explain", "load", "load_run", "plan", "render", "run"]
+__all__ = ["attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test"]

@@ -70,7 +70,7 @@ def result(path) -> RunResult:
 def test_the_public_names():
     assert cg.__all__ == [
         "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-        "attention", "check", "explain", "load", "load_run", "plan", "render", "run",
+        "Verdicts", "attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, str] = {
     "api": "errors catalog spec checks plans",
     "prepared": "errors prompts checks graph plans models execute results",
     "reading": "errors spec checks execute prepared results",
-    "running": "errors spec checks prepared execute stats results drawing",
+    "judging": "errors graph results spec stats tables",
+    "running": "errors spec checks graph plans prepared execute stats results drawing",
     "cli": "errors",
     "__main__": "cli",
     "__init__": "",
@@ -48,9 +49,9 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "prepared running reading results drawing",
-    "cli": "__init__ api checks spec plans prepared results tables",
-    "__init__": "api errors spec graph plans results",
+    "api": "judging prepared running reading results drawing",
+    "cli": "__init__ api checks judging spec plans prepared results tables",
+    "__init__": "api errors judging spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.

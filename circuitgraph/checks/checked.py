@@ -121,6 +121,7 @@ class _Check:
         if prompts is not None:
             self._check_prompts(spec, graph, prompts, reference)
         if readers:
+            needs.check_expectations(spec, graph, self.findings)
             if prompts is not None:
                 needs.check_metrics(spec, prompts, self.findings)
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
@@ -218,7 +219,7 @@ class _Check:
         found = places.each()
         if found is None:
             self.unchecked.append("positions: @each stands for the tokens of the prompts, which could not be read here")
-        elif found and all(position.name not in ("", "BOS") for position in found):
+        elif any(position.name not in ("", "BOS") for position in found):
             names = ", ".join(map(str, found))
             self.warnings.append(f"prompts have different lengths: @each sweeps the positions that all name: {names}")
         return found

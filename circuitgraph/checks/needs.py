@@ -55,6 +55,23 @@ def check_metrics(spec: CircuitSpec, prompts: PromptSet, findings: Findings) -> 
                 findings.add(("metrics", i), f"metric {metric.name} needs {what}, and {where} {_have(lacking)} none")
 
 
+def check_expectations(spec: CircuitSpec, graph: CircuitGraph, findings: Findings) -> None:
+    """Note signs that are expected of a metric whose effects have one sign by definition."""
+    name = spec.metrics[0].name
+    entry = catalog.metrics.lookup(name)
+    if not entry.one_signed:
+        return
+    parameters = entry.read(spec.metrics[0].parameters)
+    for claim in graph.claims:
+        own = not isinstance(parameters, KLParams) or parameters.to.value in ("base", claim.how.base.value)
+        if own and claim.expect is not None and claim.expect.sign is not None:
+            findings.add_at(
+                claim.origin,
+                f"expect: a sign says nothing of {name}, which is 0 for the base run and never negative; "
+                "write at_least, at_most or within",
+            )
+
+
 def check_sources(spec: PromptsSpec, graph: CircuitGraph, prompts: PromptSet, findings: Findings) -> None:
     """Note the pairs that lack the corrupted prompt that a claim is measured with."""
     if prompts.paired:
