@@ -6,7 +6,8 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import check, explain, load, load_run, plan, render, run
+    from circuitgraph.api import check, discover, explain, load, load_run, plan, render, run
+    from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.plans.types import Plan
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _HOME = {
-    **dict.fromkeys(("check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(("check", "discover", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "CircuitGraph": "circuitgraph.graph.claims",
     "CircuitSpec": "circuitgraph.spec.model",
+    "Discovery": "circuitgraph.discovery.records",
     "Plan": "circuitgraph.plans.types",
     "RunResult": "circuitgraph.results.records",
 }
 
 __all__ = [
-    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-    "check", "explain", "load", "load_run", "plan", "render", "run",
+    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult", "SpecError",
+    "check", "discover", "explain", "load", "load_run", "plan", "render", "run",
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
 
 if TYPE_CHECKING:
+    from circuitgraph.discovery.records import Discovery
     from circuitgraph.prepared import Progress
     from circuitgraph.results.records import RunResult
 
@@ -100,6 +101,56 @@ def run(
     return Running(spec, overrides, progress).result(out, resume=resume, replace=replace)
 
 
+def discover(
+    spec: SpecLike,
+    path: str | Path | None = None,
+    *,
+    method: str | None = None,
+    of: str | None = None,
+    threshold: float | None = None,
+    most: int | None = None,
+    overrides: Sequence[str] = (),
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Discovery:
+    """Look for a circuit among all edges (or nodes) of the model, and make a spec of it on other prompts.
+
+    `method`, `of`, `threshold` and `most` go before the spec's `discover:` section. The spec's own edges and
+    nodes are not used.
+
+    Args:
+        path: the spec file to write; prompt pairs that have to be written go beside it. None = write nothing.
+        method: `effects` ranks each edge by its exact effect; `acdc` prunes (`circuitgraph.discovery.acdc`).
+        of: `edges` or `nodes`.
+        threshold: `effects` keeps |effect| above it; `acdc`: τ.
+        most: `effects` keeps so many at most, the largest.
+        replace: write over files that are there.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        SpecError: everything that is wrong with the spec.
+        InputError, RefusedError: no such method; too few prompts to hold some apart; nothing found to write.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        NotFiniteError: NaN or infinity in a value; the message names the edge.
+        FileError: a file is there already, or cannot be written.
+    """
+    from circuitgraph import __version__
+    from circuitgraph.discovery.finding import discover as find  # imports torch
+
+    return find(
+        spec,
+        path,
+        overrides=overrides,
+        method=method,
+        of=of,
+        threshold=threshold,
+        most=most,
+        replace=replace,
+        progress=progress,
+        version=__version__,
+    )
+
+
 def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layered", title: str | None = None) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
@@ -134,4 +185,4 @@ def load_run(path: str | Path) -> RunResult:
     return read(path)
 
 
-__all__ = ["check", "explain", "load", "load_run", "plan", "render", "run"]
+__all__ = ["check", "discover", "explain", "load", "load_run", "plan", "render", "run"]
