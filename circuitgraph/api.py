@@ -134,7 +134,6 @@ def discover(
         NotFiniteError: NaN or infinity in a value; the message names the edge.
         FileError: a file is there already, or cannot be written.
     """
-    from circuitgraph import __version__
     from circuitgraph.discovery.finding import discover as find  # imports torch
 
     return find(
@@ -147,7 +146,6 @@ def discover(
         most=most,
         replace=replace,
         progress=progress,
-        version=__version__,
     )
 
 

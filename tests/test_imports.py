@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
+    "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
     "prepared": "errors prompts checks graph plans models execute results",
@@ -47,9 +48,9 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "prepared running results drawing",
-    "cli": "__init__ api checks spec plans prepared results tables",
-    "__init__": "api errors spec graph plans results",
+    "api": "discovery prepared running results drawing",
+    "cli": "__init__ api checks discovery spec plans prepared results tables",
+    "__init__": "api discovery errors spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.

@@ -37,7 +37,6 @@ def discover(
     most: int | None,
     replace: bool,
     progress: Progress | None,
-    version: str,
 ) -> Discovery:
     """Look for a circuit; `api.discover` has the contract."""
     asked = check(spec, overrides)
@@ -52,7 +51,7 @@ def discover(
         return found
     if found.spec is None:
         raise InputError(f"{nothing_kept(found)}; nothing was written")
-    written, pairs = write_found(found, place, search.checked, version)
+    written, pairs = write_found(found, place, search.checked)
     return replaced(found, spec=written, path=place.spec, pairs_path=pairs)
 
 
@@ -66,9 +65,7 @@ def nothing_kept(found: Discovery) -> str:
     """Why there is no circuit."""
     aims = found.settings
     if aims.method is DiscoveryMethod.ACDC:
-        return (
-            f"nothing is left: removing all edges changes {found.metric} by less than τ = {aims.threshold:g} each time"
-        )
+        return f"nothing is left: each removal, in its turn, changed D by less than τ = {aims.threshold:g}"
     largest = found.ranked[0]
     return f"nothing has |effect| > {aims.threshold:g}; the largest is {largest.label} with {largest.effect:+.6g}"
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from circuitgraph.checks import Checked
@@ -47,6 +48,8 @@ class Place:
             InputError: the spec searched, or its prompts, would be written over.
             FileError: something is there already and `replace` is false, or there is no such directory.
         """
+        if Path(path).is_dir():
+            raise FileError(f"'{path}' is a directory; give a file, such as {Path(path) / 'found.yaml'}")
         place = cls(Path(path), Path(path).with_suffix(".pairs.jsonl"))
         prompts = checked.spec.prompts.file
         sources = [checked.path, None if prompts is None else directory_of(checked) / prompts]
@@ -54,8 +57,6 @@ class Place:
             for source in sources:
                 if source is not None and _same_file(target, source):
                     raise InputError(f"'{target}' is what the search starts from; give the found spec another name")
-            if target.is_dir():
-                raise FileError(f"'{target}' is a directory; give a file, such as {target / 'found.yaml'}")
             if target.exists() and not replace:
                 raise FileError(f"'{target}' is there already; --force replaces it")
         if not place.spec.parent.is_dir():
@@ -104,7 +105,7 @@ def _groups(kept: Sequence[Found], shape: ModelShape) -> dict[str, GroupSpec]:
     return {f"layer{layer}": GroupSpec(nodes=tuple(map(str, layers[layer]))) for layer in sorted(layers)}
 
 
-def write_found(discovery: Discovery, place: Place, checked: Checked, version: str) -> tuple[CircuitSpec, Path | None]:
+def write_found(discovery: Discovery, place: Place, checked: Checked) -> tuple[CircuitSpec, Path | None]:
     """Write the spec, and the pairs it needs beside it; returns the spec as written and the path of the pairs.
 
     Raises:
@@ -118,7 +119,7 @@ def write_found(discovery: Discovery, place: Place, checked: Checked, version: s
         write_text(pairs, pairs_text(spec.prompts.pairs))
         spec = spec.model_copy(update={"prompts": PromptsSpec(file=pairs.name, bos=spec.prompts.bos)})
     spec = spec.in_directory(place.spec.parent)
-    write_text(place.spec, spec_text(discovery, spec, checked, version))
+    write_text(place.spec, spec_text(discovery, spec, checked))
     return spec, pairs
 
 
@@ -128,12 +129,12 @@ def pairs_text(pairs: Sequence[PairSpec]) -> str:
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
-def spec_text(discovery: Discovery, spec: CircuitSpec, checked: Checked, version: str) -> str:
+def spec_text(discovery: Discovery, spec: CircuitSpec, checked: Checked) -> str:
     """The spec as YAML: a header that says how it was found, and behind each edge its effect."""
     aims, kept = discovery.settings, discovery.kept
     meaning = "its effect" if discovery.distance is None else "the change of D when its removal was tried"
     header = [
-        f"Found by circuitgraph {version}, discover: {describe_rule(aims, discovery.metric)}; "
+        f"Found by circuitgraph {version('circuitgraph')}, discover: {describe_rule(aims, discovery.metric)}; "
         f"base {discovery.base}, source {checked.spec.intervention.source}.",
         f"{len(kept)} of {len(discovery.ranked)} {aims.of} of {checked.location.name}, the largest first; "
         f"behind each {meaning} on the discovery prompts.",
