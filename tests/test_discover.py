@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 import circuitgraph as cg
 from circuitgraph.checks import check
+from circuitgraph.discovery import write
 from circuitgraph.discovery.acdc import Removed, prune
 from circuitgraph.discovery.held_out import halves, shared_pairs, units_of
 from circuitgraph.discovery.records import Discovery
@@ -476,7 +477,7 @@ def test_the_header_says_how(known, circuitgraph):  # noqa: F811
     header = [line for line in text.splitlines() if line.startswith("#")]
     assert f"circuitgraph {cg.__version__}" in header[0]
     assert "|effect| > 1e-09 on logit_diff; base clean, source counterfactual" in header[0]
-    assert header[1].startswith("# 6 of 52 edges of model, the largest first")
+    assert header[1] == "# 6 of 52 edges of model, the largest first."
     assert "3 of the 6 pairs of pairs of the spec, split with seed 0" in header[2]
     assert "the other 3" in header[3]
     effects = [float(line.partition("# ")[2]) for line in text.splitlines() if line.startswith("- {sender")]
@@ -485,6 +486,19 @@ def test_the_header_says_how(known, circuitgraph):  # noqa: F811
     assert circuitgraph("check", "found.yaml").status == 0
     ended = circuitgraph("run", "found.yaml")
     assert ended.status == 0, ended.err
+
+
+def test_nodes_and_names(known, circuitgraph):  # noqa: F811
+    """The effects of nodes stand in the header; the spec is called like its file, for its run directory."""
+    for name in ("one two.yaml", "known-2.yaml", "é.yaml"):
+        ended = circuitgraph("discover", write_spec(known), "-o", name, "--of", "nodes", "--most", "2")
+        assert ended.status == 0, ended.err
+    effects = {one.label: one.effect for one in cg.discover(write_spec(known), of="nodes").ranked}
+    line = next(line for line in Path("known-2.yaml").read_text().splitlines() if line.startswith("# Effects"))
+    for name in cg.load("known-2.yaml").nodes:
+        assert f"{name.node[0]} {effects[name.node[0]]:+.6g}" in line
+    names = [cg.load(name).name for name in ("one two.yaml", "known-2.yaml", "é.yaml")]
+    assert names == ["known-one-two", "known-2", "known-found"]
 
 
 @pytest.mark.parametrize(("family", "threshold"), [("llama", 0.1), ("gpt_neox", 0.3), ("gemma2", 0.3)])
@@ -510,6 +524,20 @@ def test_paths_are_taken_along(known, tmp_path):
     assert labels(found) >= {"a1.h0 → logits", "a1.h1 → logits"}
     assert len(check(tmp_path / "found.yaml").reference) == len(PAIRS)
     assert cg.run(tmp_path / "found.yaml").rows[0].source == "mean"
+
+
+def test_no_pairs_without_their_spec(known, tmp_path, monkeypatch):
+    """The disk is full between the two files: neither is left."""
+
+    def full(path: Path, text: str) -> None:
+        if path.suffix == ".yaml":
+            raise FileError("cannot write: no space")
+        path.write_text(text)
+
+    monkeypatch.setattr(write, "write_text", full)
+    with pytest.raises(FileError, match="no space"):
+        cg.discover(write_spec(known), tmp_path / "found.yaml")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_edges_of_the_spec_are_not_used(known):

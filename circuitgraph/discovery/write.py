@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from circuitgraph.spec.model import (
     EdgeSpec,
     GroupSpec,
     NodeSpec,
+    Of,
     PairSpec,
     PromptsSpec,
 )
@@ -80,7 +82,7 @@ def found_spec(
     nodes = [NodeSpec(node=(one.sender,)) for one in kept if one.receiver is None]
     return spec.model_copy(
         update={
-            "name": f"{spec.name[: NAME_LENGTH - len('-found')]}-found",
+            "name": _name(spec.name, "found"),
             "description": f"Found by circuitgraph discover: {describe_rule(aims, metric)}",
             "prompts": held_out,
             "groups": _groups(kept, checked.shape),
@@ -92,6 +94,15 @@ def found_spec(
             "discover": None,
         }
     ).in_directory(directory_of(checked))
+
+
+def _name(searched: str, suffix: str) -> str:
+    """`ioi-mini-found`: the run directory is called like it, so that two found specs do not share one."""
+    suffix = re.sub(r"[^A-Za-z0-9._-]+", "-", suffix).strip("-") or "found"
+    if suffix.startswith(searched):
+        return suffix[:NAME_LENGTH]
+    suffix = suffix[: NAME_LENGTH // 2]
+    return f"{searched[: NAME_LENGTH - len(suffix) - 1]}-{suffix}"
 
 
 def _groups(kept: Sequence[Found], shape: ModelShape) -> dict[str, GroupSpec]:
@@ -118,8 +129,14 @@ def write_found(discovery: Discovery, place: Place, checked: Checked) -> tuple[C
         pairs = place.pairs
         write_text(pairs, pairs_text(spec.prompts.pairs))
         spec = spec.model_copy(update={"prompts": PromptsSpec(file=pairs.name, bos=spec.prompts.bos)})
-    spec = spec.in_directory(place.spec.parent)
-    write_text(place.spec, spec_text(discovery, spec, checked))
+    named = {"name": _name(checked.spec.name, place.spec.stem)}
+    spec = spec.model_copy(update=named).in_directory(place.spec.parent)
+    try:
+        write_text(place.spec, spec_text(discovery, spec, checked))
+    except BaseException:
+        if pairs is not None:
+            pairs.unlink(missing_ok=True)  # alone it means nothing, and would be in the way of the next search
+        raise
     return spec, pairs
 
 
@@ -136,13 +153,17 @@ def spec_text(discovery: Discovery, spec: CircuitSpec, checked: Checked) -> str:
     header = [
         f"Found by circuitgraph {version('circuitgraph')}, discover: {describe_rule(aims, discovery.metric)}; "
         f"base {discovery.base}, source {checked.spec.intervention.source}.",
-        f"{len(kept)} of {len(discovery.ranked)} {aims.of} of {checked.location.name}, the largest first; "
-        f"behind each {meaning} on the discovery prompts.",
+        f"{len(kept)} of {len(discovery.ranked)} {aims.of} of {checked.location.name}, the largest first.",
         f"Discovered on {discovery.prompts}.",
         f"Measured below on others, {discovery.held_out}.",
     ]
     if discovery.distance is not None:
         header.insert(2, f"D of what was kept: {discovery.distance:.6g}, after {discovery.experiments} runs.")
+    if aims.of is Of.EDGES:
+        header.append(f"Behind each edge: {meaning}, on the discovery prompts.")
+    else:
+        effects = ", ".join(f"{one.label} {one.effect:+.6g}" for one in kept)
+        header += textwrap.wrap(f"Effects on the discovery prompts: {effects}.", width=108)
     comments = "".join(f"# {' '.join(line.split())}\n" for line in header)
     return comments + _with_effects(dump_spec(spec), kept)
 
