@@ -23,7 +23,7 @@ from circuitgraph.discovery import write
 from circuitgraph.discovery.acdc import Removed, prune
 from circuitgraph.discovery.held_out import halves, shared_pairs, units_of
 from circuitgraph.discovery.records import Discovery
-from circuitgraph.errors import InputError
+from circuitgraph.errors import FileError, InputError
 from circuitgraph.execute.bind import bind_metrics
 from circuitgraph.execute.run import execute
 from circuitgraph.graph.claims import CircuitGraph, Counterfactual, SetClaim
