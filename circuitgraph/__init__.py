@@ -6,29 +6,36 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import check, discover, explain, load, load_run, plan, render, run
+    from circuitgraph.api import attention, check, discover, explain, load, load_run, plan, render, run, test
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.graph.claims import CircuitGraph
+    from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
+    from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.records import RunResult
     from circuitgraph.spec.model import CircuitSpec
 
 __version__ = _version("circuitgraph")
 
 _HOME = {
-    **dict.fromkeys(("check", "discover", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(
+        ("attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test"),
+        "circuitgraph.api",
+    ),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
+    "AttentionTable": "circuitgraph.results.attention",
     "CircuitGraph": "circuitgraph.graph.claims",
     "CircuitSpec": "circuitgraph.spec.model",
     "Discovery": "circuitgraph.discovery.records",
     "Plan": "circuitgraph.plans.types",
     "RunResult": "circuitgraph.results.records",
+    "Verdicts": "circuitgraph.judging",
 }
 
 __all__ = [
-    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult", "SpecError",
-    "check", "discover", "explain", "load", "load_run", "plan", "render", "run",
+    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult", "SpecError",
+    "Verdicts", "attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The Python API: load, check, plan, run, render. The command line is a thin face over these.
+"""The Python API: load, check, plan, run, test, render. The command line is a thin face over these.
 
 import circuitgraph as cg
 
@@ -20,10 +20,13 @@ from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
+from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
     from circuitgraph.discovery.records import Discovery
+    from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
+    from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.records import RunResult
 
 EXECUTORS = ("auto", "literal")
@@ -99,6 +102,68 @@ def run(
     from circuitgraph.running import Running  # imports torch
 
     return Running(spec, overrides, progress).result(out, resume=resume, replace=replace)
+
+
+def test(
+    spec: SpecLike,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Verdicts:
+    """Measure a spec and judge everything it expects: `cg.test("circuit.yaml").check()` makes it a regression test.
+
+    Args:
+        out, replace: as in `run`.
+
+    Raises:
+        InputError: the spec expects nothing.
+        … and everything that `run` raises. A refuted hypothesis raises nothing here: see `Verdicts.check`.
+    """
+    from circuitgraph.judging import Verdicts, judge_run, ordered, refuse_nothing_expected
+
+    found = check(spec, overrides)
+    refuse_nothing_expected(found.spec, found.graph)
+    result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
+    path = None if found.path is None else str(found.path)
+    return Verdicts(found.spec.name, ordered(judge_run(result)), result, path)
+
+
+def attention(
+    spec: SpecLike,
+    *,
+    heads: str | Sequence[str] | None = None,
+    from_: str | Sequence[str] | None = None,
+    to: str | Sequence[str] | None = None,
+    run: str | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> AttentionTable:
+    """What heads attend to: mean attention weights between named positions, with standard errors and intervals.
+
+    Arguments win over the spec's `attention:` section.
+
+    Args:
+        heads: heads, layers, patterns or groups; the heads of all groups (or all heads, without groups) if not given.
+        from_: positions that attend; every named position that all prompts have, if not given.
+        to: positions that are attended to; the same.
+        run: whose attention, of the `clean` or of the `corrupted` prompts.
+        progress: called with (prompts read, prompts in all).
+
+    Raises:
+        SpecError: everything that is wrong with the spec, or with an argument.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        NotFiniteError: NaN or infinity in a weight; the message names the head.
+    """
+    from circuitgraph.reading import read_attention  # imports torch
+
+    lists = {"heads": heads, "from": from_, "to": to}
+    given = {
+        key: [value] if isinstance(value, str) else list(value) for key, value in lists.items() if value is not None
+    }
+    options = Options("attention", given if run is None else {**given, "run": run})
+    return read_attention(spec, options, overrides, progress or (lambda _done, _total: None))
 
 
 def discover(
@@ -183,4 +248,4 @@ def load_run(path: str | Path) -> RunResult:
     return read(path)
 
 
-__all__ = ["check", "discover", "explain", "load", "load_run", "plan", "render", "run"]
+__all__ = ["attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test"]

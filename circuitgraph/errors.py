@@ -6,6 +6,9 @@ CircuitGraphError             exit
 │   ├── SpecError             2     the problems of one file, all at once
 │   ├── RefusedError          2     a well-formed plan that cannot be run as asked
 │   └── UncheckedError        2     --strict, and something could not be checked
+├── VerdictError                    what `test` found is not what the spec expects
+│   ├── RefutedError          1     a hypothesis is refuted
+│   └── UndecidedError        3     none is refuted, and one is undecided
 ├── NotFiniteError            4     NaN or infinity in a result
 ├── AuditError                4     a proof about the model or an executor failed
 └── ResourceError             5     something outside the spec
@@ -41,6 +44,22 @@ class RefusedError(InputError):
 
 class UncheckedError(InputError):
     """Under `--strict`: something could not be checked."""
+
+
+class VerdictError(CircuitGraphError):
+    """What was measured is not what the spec expects."""
+
+
+class RefutedError(VerdictError):
+    """A hypothesis is refuted: its whole interval lies where it was not expected."""
+
+    exit_status = 1
+
+
+class UndecidedError(VerdictError):
+    """No hypothesis is refuted, and the interval of at least one lies on both sides of what was expected."""
+
+    exit_status = 3
 
 
 class NotFiniteError(CircuitGraphError):

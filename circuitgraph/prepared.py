@@ -20,6 +20,29 @@ Progress = Callable[[int, int], None]
 """(steps done, steps in all), called while something is measured."""
 
 
+def fetched(found: Checked, check_again: Callable[[], Checked]) -> tuple[Checked, PromptSet]:
+    """The check of a spec once the model's files are on this machine, and its prompts as token ids.
+
+    Raises:
+        SpecError, InputError: what could only be found with the files, the tokenizer above all.
+        ModelError: the files cannot be fetched.
+    """
+    if fetch(found.location) != found.location.path or found.prompts is None:
+        found = check_again()
+    if found.prompts is None:
+        raise InputError("; ".join(found.unchecked) or "the prompts could not be read")
+    return found, found.prompts
+
+
+def load(found: Checked) -> TransformerModel:
+    """The model of a checked spec, loaded and proven.
+
+    Raises:
+        ModelError, AuditError: it cannot be loaded, or does not pass its proofs.
+    """
+    return load_model(found.location, dtype=found.spec.model.dtype, device=found.spec.model.device)
+
+
 class Prepared:
     """What every measurement of a spec needs. Everything that can be wrong with the spec is known once this exists.
 
@@ -41,19 +64,13 @@ class Prepared:
         """
         found = check(spec, overrides)
         refuse_all(build_plan(found.graph).experiments)
-        if fetch(found.location) != found.location.path or found.prompts is None:
-            # Now that the model's files are here, the rest can be checked, its tokenizer above all.
-            found = check(spec, overrides)
-        if found.prompts is None:
-            raise InputError("; ".join(found.unchecked) or "the prompts could not be read")
+        found, prompts = fetched(found, lambda: check(spec, overrides))
         self.checked: Checked = found
         self.plan: Plan = build_plan(found.graph)
-        self.prompts: PromptSet = found.prompts
+        self.prompts: PromptSet = prompts
         self.reference: PromptSet | None = found.reference
         self.metrics: tuple[BoundMetric, ...] = bind_metrics(found.spec.metrics)
-        self.model: TransformerModel = load_model(
-            found.location, dtype=found.spec.model.dtype, device=found.spec.model.device
-        )
+        self.model: TransformerModel = load(found)
         self._progress = progress
         self._done = self._total = 0
 

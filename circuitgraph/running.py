@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from circuitgraph.checks import SpecLike
+from circuitgraph.checks.baseline import random_edges
 from circuitgraph.drawing import scene, svg
 from circuitgraph.errors import InputError
 from circuitgraph.execute.literal import NAME
 from circuitgraph.execute.run import PART
+from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_id
+from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results import (
     Measured,
@@ -22,10 +26,13 @@ from circuitgraph.results import (
     provenance,
     stretched_warning,
     summarise,
+    with_percentiles,
+    with_verdicts,
 )
 from circuitgraph.results.records import Row
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
+from circuitgraph.spec.model import BaseRun
 from circuitgraph.stats import sample_warning
 
 
@@ -37,42 +44,70 @@ class Running(Prepared):
         if not self.plan.experiments:
             raise InputError("nothing to run: the spec has neither edges nor nodes")
         self.spec_text = _spec_text(spec, overrides, self.checked.spec)
-        self.expect_steps(self.plan)
+        self._random = self._random_edges()
+        self._baseline = build_plan(
+            CircuitGraph("baseline", self.graph.shape, (), tuple(dict.fromkeys(chain(*self._random.values()))))
+        )
+        self.expect_steps(self.plan, self._baseline)
 
     def result(self, out: str | Path | None, *, resume: bool, replace: bool) -> RunResult:
         """Measure and summarise; with `out`, through a run directory."""
         origin = self._provenance()
         if out is None:
-            measured = [item for part in self.measure(self.plan) for item in part]
-            rows, warnings = self._rows(measured)
-            return self._result(measured, rows, warnings, origin, None)
+            measured = [item for part in self._measure(frozenset()) for item in part]
+            return self._result(measured, *self._rows(measured), origin, None)
         with RunDirectory.create(out, origin, self.spec_text, resume=resume, replace=replace) as directory:
-            for part in self.measure(self.plan, skip=directory.finished_parts()):
+            for part in self._measure(directory.finished_parts()):
                 directory.write_part(part)
             measured = list(directory.measured())
-            rows, warnings = self._rows(measured)
+            rows, baseline, warnings = self._rows(measured)
             primary = [row for row in rows if row.metric == self.metrics[0].column]
             directory.finish(
                 rows,
+                baseline=baseline,
                 clusters=self.prompts.clusters,
                 warnings=warnings,
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
-        return self._result(measured, rows, warnings, origin, str(directory.path))
+        return self._result(measured, rows, baseline, warnings, origin, str(directory.path))
 
-    def _rows(self, measured: Sequence[Measured]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-        clusters = self.prompts.clusters
-        rows = summarise(
-            self.plan,
+    def _measure(self, skip: frozenset[str]) -> Iterator[tuple[Measured, ...]]:
+        """The spec's own experiments, then the random edges."""
+        yield from self.measure(self.plan, skip=skip)
+        if self._baseline.experiments:
+            yield from self.measure(self._baseline, skip=skip)
+
+    def _random_edges(self) -> Mapping[str, tuple[EdgeClaim, ...]]:
+        wanted = self.checked.spec.baseline
+        return {} if wanted is None else random_edges(self.checked, wanted.edges, wanted.seed)
+
+    def _rows(self, measured: Sequence[Measured]) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[str, ...]]:
+        """The table, the table of random edges, and the warnings."""
+        columns, clusters = [metric.column for metric in self.metrics], self.prompts.clusters
+        rows = self._summarised(self.plan, self.graph, measured, columns)
+        random_graph = CircuitGraph("baseline", self.graph.shape, (), tuple(chain(*self._random.values())))
+        baseline = self._summarised(self._baseline, random_graph, measured, columns[:1])
+        effects = {row.id: row.effect for row in baseline}
+        among = {id_: [effects[claim_id(edge)] for edge in edges] for id_, edges in self._random.items()}
+        first = [row for row in rows if row.metric == columns[0]]
+        judged = with_percentiles(with_verdicts(first, self.graph), among)
+        found = (sample_warning(len(self.prompts), clusters), stretched_warning(rows, measured))
+        warnings = (*self.checked.warnings, *(warning for warning in found if warning is not None))
+        return (*judged, *rows[len(first) :]), baseline, warnings
+
+    def _summarised(
+        self, plan: Plan, graph: CircuitGraph, measured: Sequence[Measured], columns: Sequence[str]
+    ) -> tuple[Row, ...]:
+        return summarise(
+            plan,
             measured,
-            self.checked.graph,
-            metrics=[metric.column for metric in self.metrics],
-            clusters=clusters,
+            graph,
+            metrics=columns,
+            clusters=self.prompts.clusters,
             seed=self.checked.spec.intervention.seed,
             executor=NAME,
+            one_signed={(m.column, base) for m in self.metrics for base in BaseRun if m.one_signed(base)},
         )
-        found = (sample_warning(len(self.prompts), clusters), stretched_warning(rows, measured))
-        return rows, (*self.checked.warnings, *(warning for warning in found if warning is not None))
 
     def _provenance(self) -> dict[str, Any]:
         spec = self.checked.spec
@@ -111,6 +146,7 @@ class Running(Prepared):
         self,
         measured: Sequence[Measured],
         rows: tuple[Row, ...],
+        baseline: tuple[Row, ...],
         warnings: tuple[str, ...],
         origin: dict[str, Any],
         directory: str | None,
@@ -119,11 +155,12 @@ class Running(Prepared):
             graph=self.checked.graph,
             plan=self.plan,
             rows=rows,
-            effects={(item.id, item.metric): item.effect for item in measured},
+            effects={(item.id, item.metric): item.effect for item in measured if item.id in self.graph.by_id},
             provenance=origin,
             metrics=tuple(metric.column for metric in self.metrics),
             warnings=warnings,
             directory=directory,
+            baseline=baseline,
         )
 
 

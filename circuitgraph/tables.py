@@ -1,4 +1,4 @@
-"""RunResult -> the ranked table that `run` prints. Plain text, no colour needed to read it."""
+"""What was measured -> the tables that commands print. Plain text, no colour needed to read it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from collections.abc import Container, Mapping, Sequence
 
 from circuitgraph.graph.claims import CircuitGraph, claim_arrow
 from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
+from circuitgraph.results.attention import AttentionRow, AttentionTable
 from circuitgraph.results.records import Row, RunResult
 
-HEADER = ("experiment", "effect", "95 % interval", "normalized", "")
+HEADER = ("experiment", "effect", "95 % interval", "normalized", "q", "percentile", "")
+OPTIONAL = {"q": "q_value", "percentile": "percentile"}
+"""Columns that are shown where some row has the value."""
 
 
 def ranked_table(result: RunResult, top: int) -> str:
@@ -20,16 +23,24 @@ def ranked_table(result: RunResult, top: int) -> str:
         return "nothing was measured"
     decimals = _decimals(ranked[0].effect)
     usual = usual_settings(map(_settings, result.primary))
-    shared = {label for label, count in Counter(row.label for row in ranked).items() if count > 1}
-    rows = [_cells(row, _name(row, result.graph, shared), decimals, usual) for row in ranked[:top]]
-    widths = [max(len(line[i]) for line in (HEADER, *rows)) for i in range(len(HEADER))]
-    lines = [_line(HEADER, widths), *(_line(row, widths) for row in rows)]
+    shared = shared_labels(ranked)
+    rows = [_cells(row, name_of(row, result.graph, shared), decimals, usual) for row in ranked[:top]]
+    idle = {name for name, field in OPTIONAL.items() if all(getattr(row, field) is None for row in ranked)}
+    shown = [i for i, name in enumerate(HEADER) if name not in idle]
+    lines = aligned([tuple(cells[i] for i in shown) for cells in (HEADER, *rows)], right=range(1, len(shown) - 1))
     if len(ranked) > top:
         lines.append(f"… {len(ranked) - top} more")
     if len(result.metrics) > 1:
         lines.append(f"also measured: {', '.join(result.metrics[1:])} (see edges.parquet)")
     settings = [f"{name}: {value}, where nothing else is said" for name, value in usual.items()]
-    return "\n".join([*_facts(ranked), *settings, "", *lines])
+    notes = [line for name, line in _NOTES.items() if name not in idle]
+    return "\n".join([*_facts(ranked), *notes, *settings, "", *lines])
+
+
+_NOTES = {
+    "q": "q = p-value of sign flips over pairs (or clusters), after Benjamini–Hochberg over these experiments",
+    "percentile": "percentile = among random edges of the same kind, by |effect|",
+}
 
 
 def _facts(rows: Sequence[Row]) -> list[str]:
@@ -47,7 +58,12 @@ def _settings(row: Row) -> dict[str, str]:
     return {name: value for name in SETTINGS if (value := getattr(row, name)) is not None}
 
 
-def _name(row: Row, graph: CircuitGraph, shared: Container[str]) -> str:
+def shared_labels(rows: Sequence[Row]) -> set[str]:
+    """The labels that several experiments have."""
+    return {label for label, count in Counter(row.label for row in rows).items() if count > 1}
+
+
+def name_of(row: Row, graph: CircuitGraph, shared: Container[str]) -> str:
     """What an experiment is called: its label, with its arrow where others have that label too."""
     claim = graph.by_id[row.id]
     return f"{row.label}: {claim_arrow(claim)}" if claim.label and row.label in shared else row.label
@@ -58,8 +74,20 @@ def _cells(row: Row, name: str, decimals: int, usual: Mapping[str, str]) -> tupl
     unusual = ", ".join(unusual_settings(_settings(row), usual).values())
     interval = "–" if low is None or high is None else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
     share = "–" if row.normalized_effect is None else f"{100 * row.normalized_effect:+.1f} %"
-    doubt = "" if row.significant or low is None else "contains 0"
-    return (f"{name} ({unusual})" if unusual else name, f"{row.effect:+.{decimals}f}", interval, share, doubt)
+    remarks = ["contains 0"] if low is not None and not row.significant else []
+    if row.draw_std is not None:
+        remarks.append(f"± {row.draw_std:.{decimals}f} between {row.draws} draws")
+    if row.verdict is not None:
+        remarks.append(f"{row.verdict}: expected {row.expected}")
+    return (
+        f"{name} ({unusual})" if unusual else name,
+        f"{row.effect:+.{decimals}f}",
+        interval,
+        share,
+        "–" if row.q_value is None else f"{row.q_value:.4f}",
+        "–" if row.percentile is None else f"{row.percentile:.0f} of {row.percentile_of}",
+        ", ".join(remarks),
+    )
 
 
 def _decimals(largest: float) -> int:
@@ -67,6 +95,41 @@ def _decimals(largest: float) -> int:
     return 4 if largest == 0 else min(max(4 - math.floor(math.log10(abs(largest))), 0), 15)
 
 
-def _line(cells: tuple[str, ...], widths: Sequence[int]) -> str:
-    numbers = (cell.rjust(width) for cell, width in zip(cells[1:4], widths[1:4], strict=True))
-    return "  ".join([cells[0].ljust(widths[0]), *numbers, cells[4]]).rstrip()
+def weights_table(table: AttentionTable) -> str:
+    """Mean attention weights: a line for each head and `from`, a column for each `to` and for the rest."""
+    width = len(table.to_positions) + 1
+    named = any(row.group is not None for row in table.rows)
+    lines = [[*(["group"] if named else []), "head", "from", *table.to_positions, "else"]]
+    for start in range(0, len(table.rows), width):
+        cells = table.rows[start : start + width]
+        group = [cells[0].group or ""] if named else []
+        lines.append([*group, cells[0].head, cells[0].from_position, *map(_weight, cells)])
+    numbers = range(len(lines[0]) - width, len(lines[0]))
+    shown = aligned([tuple(line) for line in lines], numbers)
+    return "\n".join([f"mean attention weights in {table.n} {table.run} prompts", "", *shown, "", *_remarks(table)])
+
+
+def _weight(row: AttentionRow) -> str:
+    return f"{row.weight:.2f}" if row.visible else "·"
+
+
+def _remarks(table: AttentionTable) -> list[str]:
+    errors = [row.std_error for row in table.rows if row.std_error is not None]
+    remarks = ["else: all other tokens together; positions that are one token count once"]
+    if any(not row.visible for row in table.rows):
+        remarks.append("·: a later token, which this model cannot attend to; the weight is 0")
+    if errors:
+        remarks.append(f"standard errors: at most {max(errors):.2g}; each, with its interval, by --json")
+    return remarks
+
+
+def aligned(lines: Sequence[tuple[str, ...]], right: Container[int]) -> list[str]:
+    """Cells as columns; those in `right` stand to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

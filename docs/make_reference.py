@@ -43,6 +43,7 @@ SECTIONS = {
     "EdgeSpec": "edges",
     "PairOfEnds": "edges: set",
     "NodeSpec": "nodes",
+    "AttentionSection": "attention",
 }
 """Definition -> heading, in the order of the page. Generators follow `prompts.pairs`."""
 

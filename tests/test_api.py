@@ -69,8 +69,9 @@ def result(path) -> RunResult:
 
 def test_the_public_names():
     assert cg.__all__ == [
-        "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult", "SpecError",
-        "check", "discover", "explain", "load", "load_run", "plan", "render", "run",
+        "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult",
+        "SpecError", "Verdicts", "attention", "check", "discover", "explain", "load", "load_run", "plan", "render",
+        "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

@@ -5,7 +5,7 @@ import pytest
 from tests.benchmarks.calibration import CASES, DRAWS, rates
 
 FOUND = {case.name: case for case in CASES}
-EVEN_ENOUGH = ["normal", "16 clusters of 4", "32 clusters of 2", "16 clusters of 2 to 6"]
+RELIABLE = ["normal", *(name for name in FOUND if name.startswith(("16 clusters", "32 clusters")))]
 SYMMETRIC = [case.name for case in CASES if case.symmetric]
 
 
@@ -20,16 +20,16 @@ def within_four_errors(share, expected):
 
 def test_every_case_is_simulated_often_enough(measured):
     assert all(found.draws >= 4000 for found in measured.values())
-    assert set(EVEN_ENOUGH) <= set(FOUND)
+    assert len(RELIABLE) == 5
 
 
-@pytest.mark.parametrize("name", EVEN_ENOUGH)
+@pytest.mark.parametrize("name", RELIABLE)
 def test_intervals_of_independent_pairs_and_of_sixteen_clusters_cover(measured, name):
     assert 0.93 <= measured[name].covered <= 0.97
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("lognormal, σ = 1", 0.933), ("8 clusters of 8", 0.95), ("16 clusters of 1 to 13", 0.915)]
+    ("name", "expected"), [("lognormal, σ = 1", 0.933), ("8 clusters of 8", 0.95), ("16 clusters of 1 to 13", 0.94)]
 )
 def test_the_other_intervals_cover_as_documented(measured, name, expected):
     assert within_four_errors(measured[name].covered, expected)

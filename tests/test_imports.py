@@ -39,7 +39,9 @@ MAY_IMPORT: dict[str, str] = {
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
     "prepared": "errors prompts checks graph plans models execute results",
-    "running": "errors spec checks prepared execute stats results drawing",
+    "reading": "errors spec checks execute prepared results",
+    "judging": "errors graph results spec stats tables",
+    "running": "errors spec checks graph plans prepared execute stats results drawing",
     "cli": "errors",
     "__main__": "cli",
     "__init__": "",
@@ -48,9 +50,9 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery prepared running results drawing",
-    "cli": "__init__ api checks discovery spec plans prepared results tables",
-    "__init__": "api discovery errors spec graph plans results",
+    "api": "discovery judging prepared running reading results drawing",
+    "cli": "__init__ api checks discovery judging spec plans prepared results tables",
+    "__init__": "api discovery errors judging spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.

@@ -19,7 +19,7 @@ from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, finding, n
 from circuitgraph.drawing.tags import LETTERS
 from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.errors import InputError, NotFiniteError
-from circuitgraph.graph.claims import CircuitGraph, Claim, NodeClaim, claim_id
+from circuitgraph.graph.claims import Base, CircuitGraph, Claim, NodeClaim, Prune, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
 from circuitgraph.spec.model import BaseRun, PathKind, SourceKind
@@ -208,7 +208,7 @@ def test_patched_nodes_carry_the_letters_of_the_effect_they_show() -> None:
 
 
 def test_every_setting_has_a_letter_of_its_own() -> None:
-    assert {*PathKind, *BaseRun, *SourceKind} <= {*LETTERS}
+    assert {*PathKind, *BaseRun, *SourceKind, str(Prune()), str(Base())} <= {*LETTERS}
     assert len({*LETTERS.values()}) == len(LETTERS)
 
 

@@ -219,7 +219,10 @@ def test_the_table_has_the_documented_columns_in_order(tmp_path, rows):
     )
     schema = parquet.read_schema(tmp_path / "edges.parquet")
     assert ", ".join(schema.names[:21]) == documented
-    assert schema.names[21:] == ["normalized_ci_low", "normalized_ci_high", "interval"]
+    assert ", ".join(schema.names[21:]) == (
+        "normalized_ci_low, normalized_ci_high, interval, same_sign, p_value, q_value, draws, draw_std, expected, "
+        "verdict, pairs_needed, percentile, percentile_of"
+    )
     assert str(schema.field("normalized_effect").type) == "double"
     assert str(schema.field("n").type) == "int64"
 

@@ -41,12 +41,46 @@ def test_t_factor_agrees_with_closed_forms(level):
     assert t_factor(2, level) == pytest.approx(level * math.sqrt(2 / (1 - level**2)), rel=1e-12)
 
 
-@given(st.integers(1, 400), st.floats(0.01, 0.999))
+@given(st.floats(1, 400), st.floats(0.01, 0.999))
 def test_t_factor_inverts_the_distribution(df, level):
     assert within(t_factor(df, level), df) == pytest.approx(level, rel=1e-12)
 
 
-@pytest.mark.parametrize(("df", "level"), [(0, 0.95), (3, 0.0), (3, 1.0)])
+def within_by_series(t, df):
+    """P(|T| ≤ t) for whole df: the finite series of Abramowitz & Stegun 26.7.3 (odd) and 26.7.4 (even)."""
+    theta = math.atan(t / math.sqrt(df))
+    k = np.arange(1, (df - 1) // 2 if df % 2 else df // 2)
+    ratios = 2 * k / (2 * k + 1) if df % 2 else (2 * k - 1) / (2 * k)
+    series = 1 + np.cumprod(ratios * math.cos(theta) ** 2).sum()
+    if df % 2 == 0:
+        return math.sin(theta) * series
+    return 2 / math.pi * (theta + (math.sin(theta) * math.cos(theta) * series if df > 1 else 0))
+
+
+@given(st.integers(1, 400), st.floats(0, 50))
+def test_the_distribution_is_the_finite_series_of_whole_degrees_of_freedom(df, t):
+    assert within(t, df) == pytest.approx(within_by_series(t, df), rel=1e-12, abs=1e-300)
+
+
+@given(st.floats(1, 60), st.floats(0, 50))
+def test_the_distribution_is_the_integral_of_its_density(df, t):
+    # with t = √df · tan θ the density is cos(θ)^(df − 1), up to a constant
+    theta = math.atan(t / math.sqrt(df))
+    nodes, weights = np.polynomial.legendre.leggauss(120)
+    whole = math.sqrt(math.pi) * math.gamma(df / 2) / (2 * math.gamma((df + 1) / 2))
+    part = theta / 2 * (weights * np.cos(theta / 2 * (nodes + 1)) ** (df - 1)).sum()
+    assert within(t, df) == pytest.approx(part / whole, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("df", "expected"), [(1.8, 4.794881365166812), (5.5, 2.501858617589240), (12.25, 2.173891388392064)]
+)
+def test_t_factor_of_broken_degrees_of_freedom(df, expected):
+    # mpmath: betainc with 40 digits, inverted
+    assert t_factor(df) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("df", "level"), [(0, 0.95), (0.5, 0.95), (math.nan, 0.95), (3, 0.0), (3, 1.0)])
 def test_t_factor_refuses_what_has_no_quantile(df, level):
     with pytest.raises(ValueError, match="no t quantile"):
         t_factor(df, level)
@@ -102,14 +136,60 @@ def test_normalized_equals_a_loop(clusters):
 
 
 def test_cluster_interval_worked_by_hand():
-    # pairs 1 2 | 6 | 3, mean 3. Residual sums per cluster: -3, 3, 0.
-    # variance = 3/2 · (9 + 9 + 0) / 4² = 27/16; t(2) = 4.302653
+    # pairs 1 2 | 6 | 3, mean 3. Residual sums per cluster: -3, 3, 0; 1 − n/N: 1/2, 3/4, 3/4.
+    # variance = (9 / (1/2) + 9 / (3/4) + 0) / 4² = 30/16
+    # a = 4 / (1/2), 1 / (3/4), 1 / (3/4) = 8, 4/3, 4/3; df = 4² / (6 + (2 · 8 · 4/3 · 2 + 2 · 4/3 · 4/3) / 4²) = 9/5
+    # t(9/5) = 4.794881 (mpmath, betainc with 40 digits)
     found = intervals([[1.0, 2.0, 6.0, 3.0]], ["a", "a", "b", "c"], seed=0)
-    error = math.sqrt(27 / 16)
+    error = math.sqrt(30 / 16)
     assert found.mean[0] == 3
     assert found.std_error[0] == pytest.approx(error)
-    assert (found.low[0], found.high[0]) == pytest.approx((3 - 4.302653 * error, 3 + 4.302653 * error), rel=1e-6)
+    assert (found.low[0], found.high[0]) == pytest.approx((3 - 4.794881 * error, 3 + 4.794881 * error), rel=1e-6)
     assert found.method == ("cluster-t",)
+
+
+def cr2_by_matrices(x, clusters):
+    """Variance and degrees of freedom from the definition, in n × n matrices: Bell & McCaffrey 2002, for a mean.
+
+    The design is a column of ones; the variance estimator is uʹ(Σ g gʹ)u with g = (I − H)_gʹ (I − H_gg)^(-1/2) 1 / N,
+    and under independent u its mean and variance are those of a scaled χ² with tr(GʹG)² / tr((GʹG)²) degrees.
+    """
+    n = len(x)
+    ones = np.ones((n, 1))
+    keep = np.eye(n) - ones @ np.linalg.inv(ones.T @ ones) @ ones.T
+    columns = []
+    for name in dict.fromkeys(clusters):
+        members = np.array([c == name for c in clusters])
+        values, vectors = np.linalg.eigh(keep[np.ix_(members, members)])
+        root = vectors @ np.diag(values**-0.5) @ vectors.T
+        columns.append(keep[members].T @ root @ ones[members] / n)
+    g = np.hstack(columns)
+    square = g.T @ g
+    return float(((g.T @ x) ** 2).sum()), float(np.trace(square) ** 2 / np.trace(square @ square))
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=7).filter(lambda sizes: max(sizes) > 1), st.integers(0, 99))
+def test_cluster_intervals_are_those_of_the_definition_in_matrices(sizes, seed):
+    random = np.random.default_rng(seed)
+    clusters = random.permutation(np.repeat([f"c{i}" for i in range(len(sizes))], sizes)).tolist()
+    x = random.normal(2, 1, len(clusters))
+    variance, df = cr2_by_matrices(x, clusters)
+    found = intervals([x], clusters, seed=0)
+    assert found.std_error[0] == pytest.approx(math.sqrt(variance), rel=1e-9)
+    assert 1 - 1e-9 <= df <= len(sizes) - 1 + 1e-9
+    half = t_factor(max(df, 1)) * math.sqrt(variance)
+    assert (found.low[0], found.high[0]) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, 3), (7, 2), (16, 4)])
+def test_clusters_of_one_size_have_one_degree_of_freedom_less_than_clusters(count, size):
+    x = np.random.default_rng(17).normal(size=count * size)
+    clusters = [f"c{i % count}" for i in range(count * size)]
+    sums = x.reshape(size, count).sum(axis=0)
+    error = math.sqrt(count / (count - 1) * ((sums - sums.mean()) ** 2).sum()) / x.size  # CR1
+    found = intervals([x], clusters, seed=0)
+    assert found.std_error[0] == pytest.approx(error, rel=1e-12)
+    assert found.high[0] - found.mean[0] == pytest.approx(t_factor(count - 1) * error, rel=1e-9)
 
 
 def test_equal_clusters_give_the_t_interval_of_their_means():

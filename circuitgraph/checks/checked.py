@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuitgraph.checks import needs
+from circuitgraph.checks.attention import attention_reading
 from circuitgraph.checks.movement import Movement, Verdict
 from circuitgraph.checks.overlaps import overlap_problem
 from circuitgraph.checks.places import Places, entries_with_patterns, names_of, references
@@ -15,6 +16,7 @@ from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import expand
 from circuitgraph.graph.claims import CircuitGraph, Origin
 from circuitgraph.graph.findings import Findings
+from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.locate import Location, locate
 from circuitgraph.models.shape import bos_default, read_shape
@@ -24,6 +26,7 @@ from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.prompts.tokenizer import PromptTokenizer, load_tokenizer
 from circuitgraph.spec.loader import Reading, read_spec
 from circuitgraph.spec.model import CircuitSpec, PromptsSpec
+from circuitgraph.spec.overrides import Options
 from circuitgraph.spec.source import Loc, SpecSource
 
 
@@ -48,16 +51,19 @@ class Checked:
     """The reference set of `mean` and `resample`."""
     each: tuple[Position, ...] | None = None
     """What `@each` stands for; None = not used, or not known here."""
+    attention: AttentionReading | None = None
+    """What the attention section asks for; None without one, or without `prompts`."""
 
 
 SpecLike = CircuitSpec | str | Path
 """A spec in memory, or the path of a spec file."""
 
 
-def check(spec: SpecLike, overrides: Sequence[str] = ()) -> Checked:
+def check(spec: SpecLike, overrides: Sequence[str] = (), options: Options | None = None) -> Checked:
     """Check a spec; a file after `overrides` such as `prompts.generator.n=32`.
 
-    Relative paths in a spec in memory are relative to its `directory`.
+    `options` are a command's own, for one section; they win over the spec and over `overrides`. Relative paths in a
+    spec in memory are relative to its `directory`.
 
     Raises:
         SpecError: everything that is wrong: text, names, directions, prompts, positions.
@@ -68,8 +74,9 @@ def check(spec: SpecLike, overrides: Sequence[str] = ()) -> Checked:
     if isinstance(spec, CircuitSpec):
         if overrides:
             raise InputError("overrides go with a file; use spec.model_copy(update=...) for a spec in memory")
+        spec = spec if options is None else options.onto(spec)
         return _Check(spec.directory, Reading(spec, SpecSource(spec.name)), None).result()
-    return _Check(Path(spec).parent, read_spec(spec, overrides), Path(spec)).result()
+    return _Check(Path(spec).parent, read_spec(spec, overrides, options), Path(spec)).result()
 
 
 @dataclass
@@ -114,10 +121,12 @@ class _Check:
         if prompts is not None:
             self._check_prompts(spec, graph, prompts, reference)
         if readers:
+            needs.check_expectations(spec, graph, self.findings)
             if prompts is not None:
                 needs.check_metrics(spec, prompts, self.findings)
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
             self._check_movement(spec, graph, movement)
+        attention = attention_reading(spec, shape, places, prompts, self.findings)
         found = tuple(dict.fromkeys(self.unchecked)), tuple(dict.fromkeys(self.warnings))
         return Checked(
             self.path,
@@ -130,6 +139,7 @@ class _Check:
             *found,
             reference=reference,
             each=each,
+            attention=attention,
         )
 
     def _locate(self, spec: CircuitSpec) -> Location | None:
@@ -209,7 +219,7 @@ class _Check:
         found = places.each()
         if found is None:
             self.unchecked.append("positions: @each stands for the tokens of the prompts, which could not be read here")
-        elif found and all(position.name not in ("", "BOS") for position in found):
+        elif any(position.name not in ("", "BOS") for position in found):
             names = ", ".join(map(str, found))
             self.warnings.append(f"prompts have different lengths: @each sweeps the positions that all name: {names}")
         return found

@@ -55,12 +55,28 @@ def check_metrics(spec: CircuitSpec, prompts: PromptSet, findings: Findings) -> 
                 findings.add(("metrics", i), f"metric {metric.name} needs {what}, and {where} {_have(lacking)} none")
 
 
+def check_expectations(spec: CircuitSpec, graph: CircuitGraph, findings: Findings) -> None:
+    """Note signs that are expected of a metric whose effects have one sign by definition."""
+    name = spec.metrics[0].name
+    entry = catalog.metrics.lookup(name)
+    if not entry.one_signed:
+        return
+    parameters = entry.read(spec.metrics[0].parameters)
+    for claim in graph.claims:
+        own = not isinstance(parameters, KLParams) or parameters.to.value in ("base", claim.how.base.value)
+        if own and claim.expect is not None and claim.expect.sign is not None:
+            findings.add_at(
+                claim.origin,
+                f"expect: a sign says nothing of {name}, which is 0 for the base run and never negative; "
+                "write at_least, at_most or within",
+            )
+
+
 def check_sources(spec: PromptsSpec, graph: CircuitGraph, prompts: PromptSet, findings: Findings) -> None:
     """Note the pairs that lack the corrupted prompt that a claim is measured with."""
     if prompts.paired:
         return
-    lacking = _unpaired(prompts)
-    place, none = _place(spec, lacking, PROMPTS), f"{which(lacking, len(prompts))} {_have(lacking)} none"
+    place, none = _place(spec, _unpaired(prompts), PROMPTS), none_of_them(prompts)
     if any(isinstance(claim.how.source, Counterfactual) for claim in graph.claims):
         findings.add(place, f"source: counterfactual needs corrupted prompts, and {none}")
     if any(claim.how.base is BaseRun.CORRUPTED for claim in graph.claims):
@@ -71,9 +87,8 @@ def check_reference(
     settings: ReferenceSpec, graph: CircuitGraph, prompts: PromptSet, reference: PromptSet, findings: Findings
 ) -> None:
     """Note what `mean` and `resample` cannot take from the reference set."""
-    if settings.side is BaseRun.CORRUPTED and (lacking := _unpaired(reference)):
-        where = which(lacking, len(reference))
-        findings.add(REFERENCE, f"side: corrupted needs corrupted prompts, and {where} {_have(lacking)} none")
+    if settings.side is BaseRun.CORRUPTED and not reference.paired:
+        findings.add(REFERENCE, f"side: corrupted needs corrupted prompts, and {none_of_them(reference)}")
     lengths = sorted({len(pair) for pair in (*prompts.pairs, *reference.pairs)})
     sources = [claim.how.source for claim in graph.claims]
     if settings.align is Align.POSITION and len(lengths) > 1 and any(isinstance(s, Mean | Resample) for s in sources):
@@ -106,6 +121,12 @@ def check_size(spec: PromptsSpec, prompts: PromptSet, shape: ModelShape, finding
             known = "token ids are not negative" if vocab is None else f"{has} 0 to {vocab - 1}"
             message = f"pair {first + 1} has {what} id {strange[first][0]}; {known}"
             findings.add(_place(spec, [*strange], at), message + _others([*strange]))
+
+
+def none_of_them(prompts: PromptSet) -> str:
+    """Which pairs have no corrupted prompt, in words: `pair 3 has none`."""
+    lacking = _unpaired(prompts)
+    return f"{which(lacking, len(prompts))} {_have(lacking)} none"
 
 
 def identical_pairs(graph: CircuitGraph, prompts: PromptSet) -> str | None:

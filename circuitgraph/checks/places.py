@@ -8,7 +8,7 @@ from functools import cache
 from circuitgraph import catalog
 from circuitgraph.catalog.generators import RESERVED
 from circuitgraph.errors import AddressError, InputError, did_you_mean
-from circuitgraph.nodes import Position, Reference, split
+from circuitgraph.nodes import EACH, Position, Reference, split
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.prompts.raw import RawPair
 from circuitgraph.spec.model import CircuitSpec, PromptsSpec
@@ -55,7 +55,13 @@ class Places:
         if len({(len(pair), pair.start) for pair in pairs}) == 1:
             first = (Position("BOS"),) * pairs[0].start
             return (*first, *(Position("", index) for index in range(len(pairs[0]) - pairs[0].start)))
-        names = self._prompts.position_names()
+        return self.shared()
+
+    def shared(self) -> tuple[Position, ...]:
+        """The named positions that all prompts have, from left to right; () without prompts."""
+        if self._prompts is None:
+            return ()
+        pairs, names = self._prompts.pairs, self._prompts.position_names()
         return tuple(Position(name) for name in names if all(name in pair.positions for pair in pairs))
 
     def meeting(self, a: Position, b: Position) -> str | None:
@@ -140,13 +146,16 @@ def references(spec: CircuitSpec) -> Iterator[tuple[Loc, Reference]]:
 
 
 def entries_with_patterns(spec: CircuitSpec) -> frozenset[str]:
-    """The entries (`edges.3`) that name nodes by a pattern, themselves or through a group."""
+    """The entries (`edges.3`) that name nodes by a pattern, themselves or through a group, or sweep `@each` token."""
     named = list(references(spec))
     groups: set[str | int] = set()
     while grown := {loc[1] for loc, name in _groups_of(named) if "*" in name or name in groups} - groups:
         groups |= grown
-    entries = ((loc, reference.name) for loc, reference in named if loc[0] != "groups")
-    return frozenset(f"{loc[0]}.{loc[1]}" for loc, name in entries if "*" in name or name in groups)
+    return frozenset(
+        f"{loc[0]}.{loc[1]}"
+        for loc, reference in named
+        if loc[0] != "groups" and ("*" in reference.name or reference.name in groups or reference.position == EACH)
+    )
 
 
 def _groups_of(named: list[tuple[Loc, Reference]]) -> list[tuple[Loc, str]]:

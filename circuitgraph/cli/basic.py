@@ -11,6 +11,7 @@ from circuitgraph.cli.shared import Json, ProgressBar, Set, Spec, Strict, app, c
 
 if TYPE_CHECKING:
     from circuitgraph.checks import Checked
+    from circuitgraph.judging import Verdicts
     from circuitgraph.results.records import RunResult
 
 
@@ -97,6 +98,28 @@ def run(
 
 
 @app.command()
+def test(
+    spec: Spec,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Keep the run in this directory.")] = None,
+    set_: Set = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a spec and judge what it expects: exit 0 supported, 1 refuted, 3 undecided."""
+    from circuitgraph import api
+
+    checked = checked_spec(spec, set_, strict)
+    with ProgressBar(f"{checked.spec.name}: testing on {checked.location.name}") as progress:
+        found = api.test(spec, out=out, overrides=set_ or (), replace=force, progress=progress)
+    if as_json:
+        print_json(_verdict_report(found))
+    else:
+        typer.echo(found.text())
+    found.check()
+
+
+@app.command()
 def render(
     what: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A spec file (the hypothesis) or a run directory.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help=".svg .png .pdf .dot .graphml .json")],
@@ -129,8 +152,12 @@ def _summary(checked: Checked) -> list[str]:
     lines = [
         f"{spec.name}: ok",
         f"  model    {checked.location.name} ({shape.layers} layers × {shape.heads} heads)",
-        f"  claims   {counted}; groups: {', '.join(group.name for group in graph.groups) or 'none'}",
+        f"  claims   {counted or 'none'}; groups: {', '.join(group.name for group in graph.groups) or 'none'}",
     ]
+    if (reading := checked.attention) is not None:
+        heads = count(len({read.head for read in reading.heads}), "head")
+        positions = f"{len(reading.from_positions)} × {len(reading.to_positions)} positions"
+        lines.append(f"  reads    attention of {heads}, {positions}, in {reading.run} prompts")
     if checked.prompts is not None:
         lengths = sorted({len(pair) for pair in checked.prompts.pairs})
         span = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
@@ -147,6 +174,13 @@ def _check_report(checked: Checked) -> dict[str, Any]:
         "warnings": list(checked.warnings),
         "unchecked": list(checked.unchecked),
     }
+
+
+def _verdict_report(found: Verdicts) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    listed = [{**asdict(item), "place": item.place} for item in found.judged]
+    return {"name": found.name, "verdict": found.verdict.value, "expectations": listed}
 
 
 def _run_report(result: RunResult) -> dict[str, Any]:

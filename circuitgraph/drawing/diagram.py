@@ -62,6 +62,8 @@ class Diagram:
     rows: tuple[tuple[Block, ...], ...]
     arcs: tuple[Arc, ...]
     experiments: Mapping[Spot, tuple[str, ...]]
+    patched_ports: Mapping[tuple[Spot, str], str]
+    """Box and experiment → what of the node is patched, where it is not its output: `q`, `attn`."""
     unusual: Mapping[str, Mapping[str, str]]
     """Experiment id → how it is measured otherwise than most."""
 
@@ -71,7 +73,7 @@ def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
     pairs = [(s, r, claim, *_place(s, r, claim)) for s, r, claim in graph.arcs()]
     homes = _homes(pairs)
     arcs = tuple(_arc(s, r, claim, at, to, homes) for s, r, claim, at, to in pairs)
-    experiments = _experiments(graph, homes)
+    experiments, ports = _experiments(graph, homes)
     spots = dict.fromkeys([spot for arc in arcs for spot in (arc.tail, arc.head)] + list(experiments))
     owners = _owners(graph, spots, arcs)
     for group in graph.groups:
@@ -82,7 +84,7 @@ def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
     columns = _order_columns([block.column for row in rows for block in row], arcs, positions)
     usual = usual_settings(map(settings, graph.claims))
     unusual = {id_: unusual_settings(settings(claim), usual) for id_, claim in graph.by_id.items()}
-    return Diagram(graph.shape, columns, rows, arcs, experiments, unusual)
+    return Diagram(graph.shape, columns, rows, arcs, experiments, ports, unusual)
 
 
 Placed = tuple[Address, Address, Claim, Position | None, Position | None]
@@ -91,7 +93,8 @@ Placed = tuple[Address, Address, Claim, Position | None, Position | None]
 def _place(sender: Address, receiver: Address, claim: Claim) -> tuple[Position | None, Position | None]:
     """Where the sender writes and where the receiver reads; either end tells the other."""
     at = sender.position
-    if isinstance(claim, ChainClaim) and sender != claim.hops[0] and isinstance(sender.node, Head | Attention):
+    inner = isinstance(claim, ChainClaim) and sender != claim.hops[0] and isinstance(sender.node, Head | Attention)
+    if inner and (sender.output is not None or sender.ports != (Port.Q,)):  # queries do not move tokens
         at = sender.output
     to = receiver.position if receiver.position is not None else at
     return (at if at is not None else to), to
@@ -129,8 +132,12 @@ def _arc(
     return Arc(claim_id(claim), claim, sender, receiver, Spot(sender.node, at), head, ports)
 
 
-def _experiments(graph: CircuitGraph, homes: Mapping[Node, Sequence[Position | None]]) -> dict[Spot, tuple[str, ...]]:
+def _experiments(
+    graph: CircuitGraph, homes: Mapping[Node, Sequence[Position | None]]
+) -> tuple[dict[Spot, tuple[str, ...]], dict[tuple[Spot, str], str]]:
+    """The experiments that patch each box itself, and what of it they patch."""
     found: dict[Spot, tuple[str, ...]] = {}
+    ports: dict[tuple[Spot, str], str] = {}
     for claim in graph.claims:
         if isinstance(claim, NodeClaim):
             for address in claim.nodes:
@@ -138,7 +145,9 @@ def _experiments(graph: CircuitGraph, homes: Mapping[Node, Sequence[Position | N
                 if address.position is None:
                     spot = _home(address.node, None, homes)
                 found[spot] = (*found.get(spot, ()), claim_id(claim))
-    return found
+                if address.ports:
+                    ports[spot, claim_id(claim)] = "attn" if Port.PATTERN in address.ports else ",".join(address.ports)
+    return found, ports
 
 
 def _owners(graph: CircuitGraph, spots: Iterable[Spot], arcs: Iterable[Arc]) -> dict[Spot, Group | None]:

@@ -153,6 +153,8 @@ def _direction(graph: CircuitGraph) -> str:
         return ""
     usual = settings(graph.claims[0]) | usual_settings(map(settings, graph.claims))
     base, source, where = usual["base"], usual["source"], _unless(graph, "base", "source")
+    if source == "prune":
+        return f"base: the {base} prompt, with output weights set to zero (pruning){where}."
     if source != "counterfactual":
         return f"base: the {base} prompt, patched with the {source} activation (ablation){where}."
     other, kind = ("corrupted", "noising") if base == BaseRun.CLEAN else ("clean", "denoising")

@@ -154,6 +154,8 @@ def _face(drawn: Diagram, spot: Spot, label: str, rect: Rect, has_ports: bool, f
     texts = [Text(rect.center, middle + 4, label, BOX_TEXT, INK, bold=True, anchor="middle")]
     if ids:
         note = signed(measured[0].effect, found.digits) if measured else "patched"
+        part = drawn.patched_ports.get((spot, measured[0].id if measured else ids[0]))
+        note = fit(f"{part} {note}" if part else note, EFFECT_TEXT, rect.width - 4)
         texts.append(Text(rect.center, middle + 15.5, note, EFFECT_TEXT, INK, anchor="middle"))
     fill, border = _colors(measured, found) if measured else (PAPER, Stroke(BOX_LINE, 1.8 if ids else 1.0))
     lines = [str(spot)]

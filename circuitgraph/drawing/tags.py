@@ -11,7 +11,7 @@ from circuitgraph.drawing.style import BOX_LINE, INK, PAPER
 LETTERS = {
     "direct": "d", "through-mlps": "m",
     "clean": "c", "corrupted": "x",
-    "counterfactual": "f", "zero": "0", "mean": "a", "resample": "r", "base": "b",
+    "counterfactual": "f", "zero": "0", "mean": "a", "resample": "r", "base": "b", "prune": "w",
 }  # fmt: skip
 """The value of a setting → its letter."""
 SIZE = 9.5

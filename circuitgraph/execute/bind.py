@@ -17,6 +17,7 @@ from torch import Tensor
 
 from circuitgraph import catalog
 from circuitgraph.catalog import MetricParams
+from circuitgraph.catalog.metric_params import KLParams
 from circuitgraph.errors import InputError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.metrics.readout import Readout, token_table
@@ -34,6 +35,12 @@ class BoundMetric:
     params: MetricParams
     position: Position
     plugin: str
+
+    def one_signed(self, base: BaseRun) -> bool:
+        """Whether an effect on this base cannot be negative: a divergence from the base run itself."""
+        if not catalog.metrics.lookup(self.plugin).one_signed:
+            return False
+        return not isinstance(self.params, KLParams) or self.params.to.value in ("base", base.value)
 
     def measure(self, readout: Readout) -> Tensor:
         """The metric per pair. [pairs], float64"""

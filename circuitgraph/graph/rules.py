@@ -96,7 +96,7 @@ def pruned_problem(address: Address) -> str | None:
 
 def port_problem(address: Address) -> str | None:
     """Why a receiver has no such port."""
-    if Port.PATTERN in address.ports:
+    if Port.PATTERN in address.ports and isinstance(address.node, Head | Attention | KVHead):
         return (
             f"{address}: a pattern is what q and k become, and no input; write {address.node}<q> or {address.node}<k>, "
             "or patch the pattern itself under nodes:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuitgraph.graph.claims import Counterfactual
+from circuitgraph.graph.claims import Counterfactual, Mean, Resample
 from circuitgraph.plans.types import Experiment, Plan
 
 
@@ -56,8 +56,10 @@ def cost_of(plan: Plan) -> Cost:
 
 
 def _cached_runs(experiment: Experiment) -> set[str]:
-    """The runs whose activations an experiment needs: its base, and the other prompt's."""
+    """The runs whose activations an experiment needs: its base, and the other prompt's or the reference set's."""
     runs = {experiment.base.value}
+    if any(isinstance(source, Mean | Resample) for source in experiment.sources):
+        runs.add("reference")
     if any(isinstance(source, Counterfactual) for source in experiment.sources):
         runs |= {"clean", "corrupted"}
     return runs

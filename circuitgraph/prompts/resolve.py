@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from circuitgraph.catalog.generators import RESERVED
 from circuitgraph.errors import AddressError, InputError
-from circuitgraph.nodes import parse_position
+from circuitgraph.nodes import EACH, parse_position
 from circuitgraph.prompts.pairs import Pair
 from circuitgraph.prompts.raw import RawPair
 from circuitgraph.prompts.tokenizer import Encoding, PromptTokenizer
@@ -197,6 +197,8 @@ def _indexes(positions: Mapping[str, int], length: int, complaints: list[Complai
 def _bad_name(name: str) -> str | None:
     if name in RESERVED:
         return f"position {name} is always there and cannot be set; choose another name"
+    if name == EACH.name:
+        return f"position {name} means every token in turn (@{name}) and cannot be set; choose another name"
     try:
         position = parse_position(name)
     except AddressError:

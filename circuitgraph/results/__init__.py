@@ -1,6 +1,7 @@
 """What a run found and where it is kept. No torch; pandas and pyarrow on first use."""
 
 from circuitgraph.results.directory import RunDirectory, check_place
+from circuitgraph.results.judged import with_percentiles, with_verdicts
 from circuitgraph.results.load import load_run
 from circuitgraph.results.provenance import provenance
 from circuitgraph.results.records import Measured, Row, RunResult
@@ -17,4 +18,6 @@ __all__ = [
     "provenance",
     "stretched_warning",
     "summarise",
+    "with_percentiles",
+    "with_verdicts",
 ]

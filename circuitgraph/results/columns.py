@@ -24,12 +24,15 @@ _ROWS_AT_ONCE = 1_000_000
 def write_part(path: Path, measured: Sequence[Measured]) -> None:
     """One row per experiment × metric × pair: id, metric, pair, metric_base, metric_other, metric_patched.
 
+    Where values are resampled also `draws`: the patched metric in each draw.
+
     Raises:
         FileError: the file cannot be written; nothing is left behind.
     """
     import pyarrow.parquet as parquet
 
-    write_whole(path, lambda file: parquet.write_table(_pairs_table(measured, None, effect=False), file))
+    table = _pairs_table(measured, None, effect=False, drawn=_any_drawn(measured))
+    write_whole(path, lambda file: parquet.write_table(table, file))
 
 
 def write_effects(path: Path, measured: Sequence[Measured], clusters: Sequence[str] | None) -> None:
@@ -40,19 +43,27 @@ def write_effects(path: Path, measured: Sequence[Measured], clusters: Sequence[s
     """
     import pyarrow.parquet as parquet
 
+    drawn = _any_drawn(measured)
     step = max(1, _ROWS_AT_ONCE // max((len(item.metric_base) for item in measured), default=1))
 
     def write(file: BinaryIO) -> None:
-        first = _pairs_table(measured[:step], clusters, effect=True)
+        first = _pairs_table(measured[:step], clusters, effect=True, drawn=drawn)
         with parquet.ParquetWriter(file, first.schema) as writer:
             writer.write_table(first)
             for start in range(step, len(measured), step):
-                writer.write_table(_pairs_table(measured[start : start + step], clusters, effect=True))
+                some = measured[start : start + step]
+                writer.write_table(_pairs_table(some, clusters, effect=True, drawn=drawn))
 
     write_whole(path, write)
 
 
-def _pairs_table(measured: Sequence[Measured], clusters: Sequence[str] | None, *, effect: bool) -> pyarrow.Table:
+def _any_drawn(measured: Sequence[Measured]) -> bool:
+    return any(item.draws is not None for item in measured)
+
+
+def _pairs_table(
+    measured: Sequence[Measured], clusters: Sequence[str] | None, *, effect: bool, drawn: bool
+) -> pyarrow.Table:
     import pyarrow as pa
 
     counts = [len(item.metric_base) for item in measured]
@@ -78,6 +89,8 @@ def _pairs_table(measured: Sequence[Measured], clusters: Sequence[str] | None, *
         "metric_other": numbers([item.metric_other for item in measured]),
         "metric_patched": numbers([item.metric_patched for item in measured]),
     }
+    if drawn:
+        columns["draws"] = pa.concat_arrays([_draws(item) for item in measured])
     if effect:
         names = pa.nulls(len(pair), pa.string()) if clusters is None else pa.array(clusters, pa.string()).take(pair)
         at = list(columns).index("metric_base")
@@ -85,6 +98,14 @@ def _pairs_table(measured: Sequence[Measured], clusters: Sequence[str] | None, *
         columns = dict([*ordered[:at], ("cluster", names), *ordered[at:]])
         columns["effect"] = numbers([item.effect for item in measured])
     return pa.table(columns)
+
+
+def _draws(item: Measured) -> pyarrow.Array:
+    """The patched metric in each draw, a list per pair."""
+    import pyarrow as pa
+
+    kind = pa.list_(pa.float64())
+    return pa.nulls(len(item.metric_base), kind) if item.draws is None else pa.array(item.draws.tolist(), kind)
 
 
 def read_measured(path: Path) -> Iterator[Measured]:
@@ -105,9 +126,13 @@ def read_measured(path: Path) -> Iterator[Measured]:
     base, other, patched = (
         table[name].to_numpy().astype(np.float64) for name in ("metric_base", "metric_other", "metric_patched")
     )
+    drawn = table["draws"] if "draws" in table.column_names else None
     for name, metric, start, stop in zip(ids, metrics, starts, stops, strict=True):
         block = slice(start, stop)
-        yield Measured(name, metric, base[block], other[block] if known[start] else None, patched[block])
+        draws = None
+        if drawn is not None and drawn[int(start)].is_valid:
+            draws = np.array(drawn.slice(start, stop - start).to_pylist(), dtype=np.float64)
+        yield Measured(name, metric, base[block], other[block] if known[start] else None, patched[block], draws)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

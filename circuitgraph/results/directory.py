@@ -5,6 +5,7 @@
     parts/00001.parquet …   measured so far, experiment × metric × pair; each part whole or not there
     edges.parquet     the table                            ┐
     effects.parquet   every pair's values                  ├ at the end
+    baseline.parquet  random edges, if they are asked for  │
     circuit.svg       the drawing                          ┘
     .lock             while a process writes
 
@@ -27,6 +28,7 @@ from circuitgraph.results import lock
 from circuitgraph.results.columns import read_measured, write_effects, write_part, write_rows
 from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_json, write_text
 from circuitgraph.results.manifest import (
+    BASELINE,
     DRAWING,
     EDGES,
     EFFECTS,
@@ -165,6 +167,7 @@ class RunDirectory:
         self,
         rows: Sequence[Row],
         *,
+        baseline: Sequence[Row] = (),
         clusters: Sequence[str] | None = None,
         warnings: Sequence[str] = (),
         draw: Callable[[], str] | None = None,
@@ -173,6 +176,7 @@ class RunDirectory:
 
         Args:
             rows: the table; each row's values per pair are taken from the parts.
+            baseline: the table of random edges.
             draw: gives the SVG text; called when the tables are on disk.
 
         Raises:
@@ -181,6 +185,8 @@ class RunDirectory:
         found = {(item.id, item.metric): item for item in self.measured()}
         write_rows(self._at / EDGES, rows)
         write_effects(self._at / EFFECTS, [found[row.id, row.metric] for row in rows], clusters)
+        if baseline:
+            write_rows(self._at / BASELINE, baseline)
         if draw is not None:
             write_text(self._at / DRAWING, draw())
         self._save(Status.DONE, warnings=list(warnings), finished=now())
@@ -254,7 +260,7 @@ def _occupied(path: Path, found: Mapping[str, Any]) -> InputError:
 
 def _check_only_ours(path: Path) -> None:
     """Refuse to delete a directory that holds anything a run does not write."""
-    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, DRAWING, lock.NAME}
+    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, DRAWING, lock.NAME}
     with file_errors("read", path):
         other = sorted(e.name for e in path.iterdir() if e.name not in ours and not e.name.endswith(PARTIAL))
     if other or inspect(path) is None:

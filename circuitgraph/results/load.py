@@ -11,7 +11,7 @@ from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
 from circuitgraph.nodes import parse_position
 from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.columns import read_measured, read_rows
-from circuitgraph.results.manifest import EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
+from circuitgraph.results.manifest import BASELINE, EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import RunResult
 from circuitgraph.spec import read_spec
@@ -41,6 +41,7 @@ def load_run(path: str | Path) -> RunResult:
         metrics=tuple(dict.fromkeys(row.metric for row in rows)),
         warnings=tuple(manifest.get("warnings", ())),
         directory=str(directory),
+        baseline=read_rows(directory / BASELINE) if (directory / BASELINE).exists() else (),
     )
 
 

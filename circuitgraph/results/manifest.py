@@ -15,7 +15,7 @@ from circuitgraph.results.files import PARTIAL, file_errors
 FORMAT = "circuitgraph run"
 FORMAT_VERSION = 1
 MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
-EDGES, EFFECTS, DRAWING = "edges.parquet", "effects.parquet", "circuit.svg"
+EDGES, EFFECTS, BASELINE, DRAWING = "edges.parquet", "effects.parquet", "baseline.parquet", "circuit.svg"
 IDENTITY = {
     "spec_sha256": "spec",
     "plan_sha256": "plan",

@@ -48,6 +48,26 @@ class Row:
     normalized_ci_high: float | None = None
     interval: str | None = None
     """How the interval was made: `bootstrap-t`, `cluster-t`, `t`, `constant`, or None (see `stats.intervals`)."""
+    same_sign: float | None = None
+    """Share of pairs whose effect has the sign of the mean effect."""
+    p_value: float | None = None
+    """Sign-flip permutation test of "the mean effect is 0"; None where effects have one sign by definition."""
+    q_value: float | None = None
+    """Benjamini–Hochberg over the p-values of this metric."""
+    draws: int | None = None
+    """Of `resample`: how many draws `effect` averages over."""
+    draw_std: float | None = None
+    """Of `resample`: standard deviation of the mean effect between draws."""
+    expected: str | None = None
+    """What the spec expects of `effect`; on the first metric alone."""
+    verdict: str | None = None
+    """`supported`, `refuted` or `undecided`: what the interval says of that."""
+    pairs_needed: int | None = None
+    """Undecided: how many pairs would decide, were mean and spread to stay as they are."""
+    percentile: float | None = None
+    """Percent of the baseline's random edges of the same kind whose |effect| is smaller; on the first metric alone."""
+    percentile_of: int | None = None
+    """How many random edges that is."""
 
     @property
     def significant(self) -> bool:
@@ -86,6 +106,8 @@ class RunResult:
     metrics: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     directory: str | None = None
+    baseline: tuple[Row, ...] = ()
+    """The random edges that `baseline:` asks for, under the first metric."""
 
     @property
     def primary(self) -> tuple[Row, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,9 @@ from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, NodeClaim, SetClaim
 from circuitgraph.nodes import Address
 from circuitgraph.plans.types import Experiment, Plan
+from circuitgraph.results.judged import with_significance
 from circuitgraph.results.records import Measured, Row
+from circuitgraph.spec.model import BaseRun
 from circuitgraph.stats import intervals, normalized
 
 
@@ -36,13 +38,15 @@ def summarise(
     clusters: Sequence[str] | None = None,
     seed: int = 0,
     executor: str,
+    one_signed: Collection[tuple[str, BaseRun]] = (),
 ) -> tuple[Row, ...]:
     """One row per metric and experiment: all experiments in plan order for the first metric, then the next.
 
     Args:
         measured: every experiment of the plan under every metric, in any order.
         clusters: the cluster of each pair; None when pairs are independent.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of the sign flips.
+        one_signed: the (metric, base) whose effects have one sign by definition, so that flipping it has no meaning.
 
     Raises:
         NotFiniteError: NaN or infinity in a value; the message names the experiment, metric and pair.
@@ -56,7 +60,9 @@ def summarise(
     rows: list[Row] = []
     for metric in metrics:
         values = [found[experiment.id, metric] for experiment in plan.experiments]
-        rows += _rows_of_metric(plan.experiments, values, graph, clusters, seed, executor)
+        made = _rows_of_metric(plan.experiments, values, graph, clusters, seed, executor)
+        tested = np.array([(row.metric, BaseRun(row.base)) not in one_signed for row in made], dtype=bool)
+        rows += with_significance(made, values, clusters, seed, tested)
     return tuple(rows)
 
 
@@ -151,6 +157,8 @@ def _rows_of_metric(
                 normalized_ci_low=_or_none(share[i, 1]),
                 normalized_ci_high=_or_none(share[i, 2]),
                 interval=found.method[i],
+                draws=None if item.draws is None else item.draws.shape[1],
+                draw_std=None if item.draws is None else float(item.draws.mean(axis=0).std(ddof=1)),
             )
         )
     return rows

@@ -18,7 +18,7 @@ from circuitgraph.errors import AddressError, FileError, InputError, Problem, Sp
 from circuitgraph.nodes import split
 from circuitgraph.spec.faults import Fault, faults_of
 from circuitgraph.spec.model import FORMAT_VERSION, CircuitSpec
-from circuitgraph.spec.overrides import override
+from circuitgraph.spec.overrides import Options, override
 from circuitgraph.spec.source import Draft, Loc, Place, SpecSource
 from circuitgraph.spec.yaml_reader import read_yaml
 
@@ -61,8 +61,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> CircuitSpec:
     return reading.spec
 
 
-def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
-    """Read as much of the file as can be read.
+def read_spec(path: str | Path, overrides: Sequence[str] = (), options: Options | None = None) -> Reading:
+    """Read as much of the file as can be read; `options` win over `overrides`.
 
     Raises:
         FileError: there is no such file, or it cannot be read.
@@ -75,6 +75,8 @@ def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
         return Reading(None, document.source, document.problems)
     draft, clashes = _long_forms(Draft(document.data, document.source))
     draft, refused = override(draft, overrides)
+    if options is not None:
+        draft = options.into(draft)
     return _read(draft, [*document.problems, *clashes, *refused])
 
 
@@ -188,14 +190,16 @@ def _cut(fault: Fault) -> Loc | None:
 
 
 def _entries_naming(groups: Set[str], data: dict[str, Any]) -> set[Loc]:
-    """The edges and nodes that mention a group which was left out: it is not their fault."""
+    """The edges, nodes and lists of heads that mention a group which was left out: it is not their fault."""
     found: set[Loc] = set()
     for section in ("edges", "nodes") if groups else ():
         entries = data.get(section)
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if groups & {_reference(text) for text in _texts(entry)}:
                 found.add((section, index))
-    return found
+    attention = data.get("attention")
+    heads = attention.get("heads") if isinstance(attention, dict) else None
+    return found | ({("attention", "heads")} if groups & {_reference(text) for text in _texts(heads)} else set())
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -26,7 +26,8 @@ class Place:
 class SpecSource:
     """The text of a spec file and the place of each key and value in it.
 
-    `overridden` holds the locations that a `--set` replaced, with its text; they have no place in the file.
+    `overridden` holds the locations that an option replaced, with its text (`--set prompts.generator.n=32`); they
+    have no place in the file.
     """
 
     path: str
@@ -46,7 +47,7 @@ class SpecSource:
     def problem(self, loc: Loc, message: str, *, key: bool = False) -> Problem:
         """A problem with the value (or the key) at `loc`, showing its source line."""
         if override := self._override_of(loc):
-            return Problem(message, file=f"--set {override}")
+            return Problem(message, file=override)
         return self.problem_at(self.origin(loc, key=key), message)
 
     def problem_at(self, place: Place, message: str) -> Problem:

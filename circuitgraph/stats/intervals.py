@@ -4,7 +4,7 @@ One estimator serves all: a ratio R = Σx / Σg over units, its standard error f
 
     what                     units           g
     mean effect              pairs           1
-    mean effect, clustered   cluster sums    cluster sizes      (cluster-robust: the CR1 sandwich)
+    mean effect, clustered   cluster sums    cluster sizes      (cluster-robust: the CR2 sandwich)
     normalized effect        pairs           gap of each pair
     … clustered              cluster sums    gap sums
 
@@ -12,7 +12,8 @@ Intervals are studentised bootstraps (Efron & Tibshirani 1993, §12.5), except t
 samples too small or too lopsided to be resampled, use Student's t. `method` says which:
 
     bootstrap-t   t quantiles from resampled units
-    cluster-t     Student's t with clusters − 1 degrees of freedom
+    cluster-t     Student's t with the degrees of freedom of `_of_clusters`: clusters − 1 where all are of
+                  one size, fewer where they are not
     t             Student's t with units − 1: fewer than SMALLEST_BOOTSTRAP units, or more than
                   (1 − level) / 2 of the resamples on one side leave (nearly) no spread to divide by
                   (sixty zeros and one outlier), so that the quantile would not exist
@@ -89,8 +90,9 @@ def intervals(
     matrix = sample_matrix(values, clusters)
     codes = cluster_codes(clusters)
     if codes is None:
-        return _ratio(matrix, np.ones(matrix.shape[1]), seed, level, resamples, "t")
-    return _ratio(cluster_sums(matrix, codes), np.bincount(codes).astype(np.float64), seed, level, 0, "cluster-t")
+        return _ratio(matrix, np.ones(matrix.shape[1]), seed, level, resamples, _of_equals(matrix.shape[1]))
+    sizes = np.bincount(codes).astype(np.float64)
+    return _ratio(cluster_sums(matrix, codes), sizes, seed, level, 0, _of_clusters(sizes))
 
 
 def normalized(
@@ -123,7 +125,7 @@ def normalized(
     codes = cluster_codes(clusters)
     if codes is not None:
         matrix, gap = cluster_sums(matrix, codes), cluster_sums(gap, codes)
-    found = _ratio(matrix, gap[0], seed, level, resamples, "t")
+    found = _ratio(matrix, gap[0], seed, level, resamples, _of_equals(matrix.shape[1]))
     return Normalized(found.mean, found.low, found.high)
 
 
@@ -179,10 +181,43 @@ def cluster_sums(matrix: Floats, codes: NDArray[np.intp]) -> Floats:
     return np.add.reduceat(matrix[:, order], np.searchsorted(codes[order], np.arange(codes.max() + 1)), axis=1)
 
 
-def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int, student: str) -> Intervals:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Student:
+    """How a t interval is made: its name, what each squared residual is multiplied by, the degrees of freedom."""
+
+    method: str
+    inflation: Floats
+    df: float
+
+
+def _of_equals(count: int) -> _Student:
+    """Units that count alike: the sample variance, units − 1 degrees of freedom."""
+    return _Student("t", np.full(count, count / max(count - 1, 1)), max(count - 1, 1))
+
+
+def _of_clusters(sizes: Floats) -> _Student:
+    """Clusters of n_g pairs: CR2 with the degrees of freedom of Bell & McCaffrey (2002), for the plain mean.
+
+    CR2 multiplies the residuals of a cluster by (I − H_gg)^(−1/2), H the hat matrix; for a mean H_gg = 11'/N, and the
+    residual sum e_g is divided by √(1 − n_g/N). The degrees of freedom are those of the scaled χ² that has the mean
+    and variance of se² when pairs are independent (see also Imbens & Kolesár 2016): with a_g = n_g² / (1 − n_g/N)
+
+        se² = Σ e_g² / (1 − n_g/N) / N²        df = N² / (Σ n_g² + ((Σ a_g)² − Σ a_g²) / N²)
+    """
+    if len(sizes) == 1:
+        return _of_equals(1)
+    total = sizes.sum()
+    inflation = 1 / (1 - sizes / total)
+    a = sizes**2 * inflation
+    df = total**2 / ((sizes**2).sum() + (a.sum() ** 2 - (a**2).sum()) / total**2)
+    # 1 ≤ df ≤ clusters − 1, whatever rounding makes of it
+    return _Student("cluster-t", inflation, float(np.clip(df, 1, len(sizes) - 1)))
+
+
+def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int, student: _Student) -> Intervals:
     """Σ units / Σ sizes of each row, for units [experiments, count] and sizes [count].
 
-    `student` names the t interval; it is the only one used when `resamples` is 0.
+    `student` makes the t interval; it is the only one used when `resamples` is 0.
     """
     starts = range(0, max(len(units), 1), _CHUNK)
     blocks = [_block(units[i : i + _CHUNK], sizes, seed, level, resamples, student) for i in starts]
@@ -192,7 +227,7 @@ def _ratio(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
     return Intervals(mean, error, low, high, tuple(name for block in blocks for name in block.method))
 
 
-def _block(units: Floats, sizes: Floats, seed: int, level: float, resamples: int, student: str) -> Intervals:
+def _block(units: Floats, sizes: Floats, seed: int, level: float, resamples: int, student: _Student) -> Intervals:
     """`_ratio` of at most _CHUNK rows."""
     rows, count = units.shape
     value = units.sum(axis=1) / sizes.sum()
@@ -202,11 +237,11 @@ def _block(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
     residuals = units - value[:, None] * sizes
     constant = np.abs(residuals).max(axis=1) <= _ROUNDING * np.abs(units).max(axis=1)
     residuals[constant] = 0.0
-    error = np.sqrt(count / (count - 1) * (residuals**2).sum(axis=1)) / abs(sizes.sum())
+    error = np.sqrt((student.inflation * residuals**2).sum(axis=1)) / abs(sizes.sum())
 
-    upper = np.full(rows, t_factor(count - 1, level))
+    upper = np.full(rows, t_factor(student.df, level))
     lower = -upper
-    method = np.full(rows, student, dtype=object)
+    method = np.full(rows, student.method, dtype=object)
     if resamples and count >= SMALLEST_BOOTSTRAP:
         low, high = _t_quantiles(residuals, sizes, _counts(seed, count, resamples), (1 - level) / 2)
         usable = np.isfinite(low) & np.isfinite(high)

@@ -1,0 +1,41 @@
+"""Attention from spec to table: check, load the model, read the weights, summarise. Nothing is patched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from circuitgraph.checks import SpecLike, check
+from circuitgraph.errors import InputError
+from circuitgraph.execute.weights import heads_of, read_weights
+from circuitgraph.prepared import Progress, fetched, load
+from circuitgraph.results.attention import AttentionTable, attention_table
+from circuitgraph.spec.overrides import Options
+
+
+def read_attention(
+    spec: SpecLike, options: Options, overrides: Sequence[str] = (), progress: Progress = lambda _done, _total: None
+) -> AttentionTable:
+    """What the attention section asks for, after `overrides` and `options`.
+
+    Raises:
+        SpecError, InputError: what is wrong with the spec.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        NotFiniteError: NaN or infinity in a weight; the message names the head.
+    """
+    found = check(spec, overrides, options)
+    found, prompts = fetched(found, lambda: check(spec, overrides, options))
+    if found.attention is None:
+        raise InputError("the spec has no attention section")
+    read = read_weights(load(found), prompts, found.attention, progress)
+    return attention_table(
+        found.attention,
+        heads_of(found.attention),
+        read.weights,
+        read.rest,
+        read.visible,
+        name=found.spec.name,
+        model=found.location.name,
+        clusters=prompts.clusters,
+        seed=found.spec.intervention.seed,
+        warnings=found.warnings,
+    )
