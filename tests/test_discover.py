@@ -249,7 +249,7 @@ def plain_acdc(
 
 @pytest.mark.parametrize(
     ("metric", "threshold", "base"),
-    [("kl", 0.003, "clean"), ("kl", 0.01, "corrupted"), ("logit_diff", 0.1, "clean"), ("logit_diff", 0.1, "corrupted")],
+    [("kl", 0.003, "clean"), ("kl", 0.01, "corrupted"), ("logit_diff", 0.1, "corrupted")],
 )
 def test_acdc_equals_a_plain_loop(small, metric, threshold, base):
     spec = write_spec(small, metrics=[metric], prompts={"file": "pairs.jsonl"}, intervention={"base": base})
