@@ -6,7 +6,8 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import attention, check, explain, load, load_run, plan, render, run, test
+    from circuitgraph.api import attention, check, discover, explain, load, load_run, plan, render, run, test
+    from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.judging import Verdicts
@@ -19,20 +20,22 @@ __version__ = _version("circuitgraph")
 
 _HOME = {
     **dict.fromkeys(
-        ("attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test"), "circuitgraph.api"
+        ("attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test"),
+        "circuitgraph.api",
     ),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "AttentionTable": "circuitgraph.results.attention",
     "CircuitGraph": "circuitgraph.graph.claims",
     "CircuitSpec": "circuitgraph.spec.model",
+    "Discovery": "circuitgraph.discovery.records",
     "Plan": "circuitgraph.plans.types",
     "RunResult": "circuitgraph.results.records",
     "Verdicts": "circuitgraph.judging",
 }
 
 __all__ = [
-    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test",
+    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult", "SpecError",
+    "Verdicts", "attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test",
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from circuitgraph.spec import load as load_spec
 from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
+    from circuitgraph.discovery.records import Discovery
     from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
@@ -165,6 +166,54 @@ def attention(
     return read_attention(spec, options, overrides, progress or (lambda _done, _total: None))
 
 
+def discover(
+    spec: SpecLike,
+    path: str | Path | None = None,
+    *,
+    method: str | None = None,
+    of: str | None = None,
+    threshold: float | None = None,
+    most: int | None = None,
+    overrides: Sequence[str] = (),
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Discovery:
+    """Look for a circuit among all edges (or nodes) of the model, and make a spec of it on other prompts.
+
+    `method`, `of`, `threshold` and `most` go before the spec's `discover:` section. The spec's own edges and
+    nodes are not used.
+
+    Args:
+        path: the spec file to write; prompt pairs that have to be written go beside it. None = write nothing.
+        method: `effects` ranks each edge by its exact effect; `acdc` prunes (`circuitgraph.discovery.acdc`).
+        of: `edges` or `nodes`.
+        threshold: `effects` keeps |effect| above it; `acdc`: τ.
+        most: `effects` keeps so many at most, the largest.
+        replace: write over files that are there.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        SpecError: everything that is wrong with the spec.
+        InputError, RefusedError: no such method; too few prompts to hold some apart; nothing found to write.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        NotFiniteError: NaN or infinity in a value; the message names the edge.
+        FileError: a file is there already, or cannot be written.
+    """
+    from circuitgraph.discovery.finding import discover as find  # imports torch
+
+    return find(
+        spec,
+        path,
+        overrides=overrides,
+        method=method,
+        of=of,
+        threshold=threshold,
+        most=most,
+        replace=replace,
+        progress=progress,
+    )
+
+
 def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layered", title: str | None = None) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
@@ -199,4 +248,4 @@ def load_run(path: str | Path) -> RunResult:
     return read(path)
 
 
-__all__ = ["attention", "check", "explain", "load", "load_run", "plan", "render", "run", "test"]
+__all__ = ["attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test"]

@@ -79,9 +79,9 @@ class Prepared:
         """The spec's circuit."""
         return self.checked.graph
 
-    def expect_steps(self, *plans: Plan) -> None:
-        """Say what is going to be measured, so that progress can be shown."""
-        self._total += sum(steps(plan, self.prompts) for plan in plans)
+    def expect_steps(self, *plans: Plan, prompts: PromptSet | None = None) -> None:
+        """Say what is going to be measured, on the spec's prompts or on others, so that progress can be shown."""
+        self._total += sum(steps(plan, self.prompts if prompts is None else prompts) for plan in plans)
 
     def measure(
         self, plan: Plan, prompts: PromptSet | None = None, skip: frozenset[str] = frozenset()

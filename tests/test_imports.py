@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
+    "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
     "prepared": "errors prompts checks graph plans models execute results",
@@ -49,9 +50,9 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "judging prepared running reading results drawing",
-    "cli": "__init__ api checks judging spec plans prepared results tables",
-    "__init__": "api errors judging spec graph plans results",
+    "api": "discovery judging prepared running reading results drawing",
+    "cli": "__init__ api checks discovery judging spec plans prepared results tables",
+    "__init__": "api discovery errors judging spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.

@@ -50,7 +50,7 @@ def execute(
     refuse_all(plan.experiments)
     batches = bind_batches(plan, prompts, metrics, model.shape, model.device, BATCH)
     todo = [experiment for experiment in plan.experiments if experiment.id not in skip]
-    referred = _reference(model, todo, reference)
+    referred = reference_values(model, todo, reference)
     for start in range(0, len(todo), PART):
         yield _part(model, todo[start : start + PART], batches, len(prompts), metrics, referred, progress)
 
@@ -61,7 +61,7 @@ def steps(plan: Plan, prompts: PromptSet) -> int:
     return len(plan.experiments) * batches
 
 
-def _reference(
+def reference_values(
     model: TransformerModel, experiments: Sequence[Experiment], prompts: PromptSet | None
 ) -> Reference | None:
     """The activations of the reference set at every site that takes values from it.
