@@ -6,8 +6,9 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import check, explain, load, load_run, plan, render, run
+    from circuitgraph.api import check, evaluate, explain, load, load_run, plan, render, run
     from circuitgraph.errors import CircuitGraphError, SpecError
+    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.plans.types import Plan
     from circuitgraph.results.records import RunResult
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _HOME = {
-    **dict.fromkeys(("check", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
+    **dict.fromkeys(("check", "evaluate", "explain", "load", "load_run", "plan", "render", "run"), "circuitgraph.api"),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "CircuitGraph": "circuitgraph.graph.claims",
+    "Evaluation": "circuitgraph.evaluation.records",
     "CircuitSpec": "circuitgraph.spec.model",
     "Plan": "circuitgraph.plans.types",
     "RunResult": "circuitgraph.results.records",
 }
 
 __all__ = [
-    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-    "check", "explain", "load", "load_run", "plan", "render", "run",
+    "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Evaluation", "Plan", "RunResult", "SpecError",
+    "check", "evaluate", "explain", "load", "load_run", "plan", "render", "run",
 ]  # fmt: skip
 
 

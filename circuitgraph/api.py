@@ -22,6 +22,7 @@ from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
 
 if TYPE_CHECKING:
+    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.prepared import Progress
     from circuitgraph.results.records import RunResult
 
@@ -100,6 +101,38 @@ def run(
     return Running(spec, overrides, progress).result(out, resume=resume, replace=replace)
 
 
+def evaluate(
+    spec: SpecLike,
+    *,
+    overrides: Sequence[str] = (),
+    random: int | None = None,
+    curve: str = "hypothesis",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure the circuit of a spec as a whole: faithfulness, completeness, minimality (docs/evaluate.md).
+
+    Args:
+        random: how many random circuits to compare with; None = as the spec says.
+        curve: `hypothesis` (its edges, ranked by what dropping each one does), `all` (every edge of the model, ranked
+            by its exact effect: one experiment each), or `none`.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        SpecError, InputError: everything that is wrong with the spec, and with its edges as one circuit.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        NotFiniteError: NaN or infinity in a value; the message names the run.
+    """
+    from circuitgraph.evaluation.curve import CurveKind
+
+    if curve not in list(CurveKind):
+        raise InputError(f"'{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
+    if random is not None and random < 0:
+        raise InputError(f"random is a number of circuits, not {random}")
+    from circuitgraph.evaluation.measure import Evaluating  # imports torch
+
+    return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()
+
+
 def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layered", title: str | None = None) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
@@ -134,4 +167,4 @@ def load_run(path: str | Path) -> RunResult:
     return read(path)
 
 
-__all__ = ["check", "explain", "load", "load_run", "plan", "render", "run"]
+__all__ = ["check", "evaluate", "explain", "load", "load_run", "plan", "render", "run"]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from circuitgraph.checks import SpecLike
 from circuitgraph.drawing import scene, svg
@@ -19,13 +16,10 @@ from circuitgraph.results import (
     Measured,
     RunDirectory,
     RunResult,
-    provenance,
     stretched_warning,
     summarise,
 )
 from circuitgraph.results.records import Row
-from circuitgraph.spec import CircuitSpec
-from circuitgraph.spec.dump import dump_spec
 from circuitgraph.stats import sample_warning
 
 
@@ -36,12 +30,11 @@ class Running(Prepared):
         super().__init__(spec, overrides, progress)
         if not self.plan.experiments:
             raise InputError("nothing to run: the spec has neither edges nor nodes")
-        self.spec_text = _spec_text(spec, overrides, self.checked.spec)
         self.expect_steps(self.plan)
 
     def result(self, out: str | Path | None, *, resume: bool, replace: bool) -> RunResult:
         """Measure and summarise; with `out`, through a run directory."""
-        origin = self._provenance()
+        origin = self.origin(self.plan, f"parts of {PART} experiments, one at a time, batches of pairs of one length")
         if out is None:
             measured = [item for part in self.measure(self.plan) for item in part]
             rows, warnings = self._rows(measured)
@@ -74,39 +67,6 @@ class Running(Prepared):
         found = (sample_warning(len(self.prompts), clusters), stretched_warning(rows, measured))
         return rows, (*self.checked.warnings, *(warning for warning in found if warning is not None))
 
-    def _provenance(self) -> dict[str, Any]:
-        spec = self.checked.spec
-        return provenance(
-            spec_text=self.spec_text,
-            plan=self.plan,
-            shape=self.model.shape,
-            model_fingerprint=self.model.fingerprint,
-            prompts_sha256=self.prompts.digest(),
-            settings={
-                "spec": spec.model_dump(mode="json", exclude_defaults=True, by_alias=True),
-                "model": {"kind": self.checked.location.kind, "name": self.checked.location.name},
-                "pairs": len(self.prompts),
-                "positions": list(self.prompts.position_names()),
-                "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
-                "reference": self._reference_settings(),
-                "executor": NAME,
-            },
-            seed=spec.intervention.seed,
-            device=str(self.model.device),
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            executor=NAME,
-            schedule=f"parts of {PART} experiments, one at a time, batches of pairs of one length",
-            threads=torch.get_num_threads(),
-        )
-
-    def _reference_settings(self) -> dict[str, Any] | None:
-        """What the reference set is and how large, where there is one."""
-        settings = self.checked.spec.intervention.reference
-        if settings is None or self.reference is None:
-            return None
-        found = {"side": settings.side.value, "align": settings.align.value, "prompts": self.reference.note}
-        return {**found, "size": len(self.reference), "sha256": self.reference.digest()}
-
     def _result(
         self,
         measured: Sequence[Measured],
@@ -125,10 +85,3 @@ class Running(Prepared):
             warnings=warnings,
             directory=directory,
         )
-
-
-def _spec_text(spec: SpecLike, overrides: Sequence[str], read: CircuitSpec) -> str:
-    """The spec as it is run: the file's own text, comments included, unless it was overridden."""
-    if isinstance(spec, CircuitSpec) or overrides:
-        return dump_spec(read)
-    return Path(os.fspath(spec)).read_text(encoding="utf-8-sig")

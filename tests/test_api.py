@@ -69,8 +69,8 @@ def result(path) -> RunResult:
 
 def test_the_public_names():
     assert cg.__all__ == [
-        "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Plan", "RunResult", "SpecError",
-        "check", "explain", "load", "load_run", "plan", "render", "run",
+        "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Evaluation", "Plan", "RunResult", "SpecError",
+        "check", "evaluate", "explain", "load", "load_run", "plan", "render", "run",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:
@@ -88,7 +88,7 @@ def test_no_submodule_takes_the_name_of_a_function():
     assert set(modules) & set(cg.__all__) == set()
     for name in set(modules) - {"__main__"}:
         importlib.import_module(f"circuitgraph.{name}")
-    for name in ("check", "explain", "load", "load_run", "plan", "render", "run"):
+    for name in ("check", "evaluate", "explain", "load", "load_run", "plan", "render", "run"):
         assert callable(getattr(cg, name))
 
 

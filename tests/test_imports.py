@@ -37,8 +37,9 @@ MAY_IMPORT: dict[str, str] = {
     "drawing": "errors nodes spec graph",
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
-    "prepared": "errors prompts checks graph plans models execute results",
-    "running": "errors spec checks prepared execute stats results drawing",
+    "prepared": "errors spec prompts checks graph plans models execute results",
+    "evaluation": "checks errors graph nodes plans prepared results spec stats",
+    "running": "errors checks prepared execute stats results drawing",
     "cli": "errors",
     "__main__": "cli",
     "__init__": "",
@@ -47,9 +48,9 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "prepared running results drawing",
-    "cli": "__init__ api checks spec plans prepared results tables",
-    "__init__": "api errors spec graph plans results",
+    "api": "prepared running evaluation results drawing",
+    "cli": "__init__ api checks spec plans prepared evaluation results tables",
+    "__init__": "api errors spec graph plans evaluation results",
 }
 
 # library → the parts that may import it, at the top or inside functions.
@@ -58,13 +59,13 @@ LIBRARIES: dict[str, str] = {
     "transformers": "models",
     "huggingface_hub": "models",
     "safetensors": "models",
-    "torch": "models metrics execute running",
+    "torch": "models metrics execute prepared",
     "networkx": "graph",
     "graphviz": "drawing",
     "pygraphviz": "drawing",
     "pandas": "results",
     "pyarrow": "results",
-    "numpy": "stats results execute",
+    "numpy": "stats results execute evaluation",
     "tokenizers": "prompts",
     "yaml": "spec",
     "pydantic": "catalog spec prompts checks",

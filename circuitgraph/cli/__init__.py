@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from circuitgraph.cli import basic  # noqa: F401 (importing a module of commands registers them)
+from circuitgraph.cli import basic, judging  # noqa: F401 (importing a module of commands registers them)
 from circuitgraph.cli.shared import UsageError, app, note
 from circuitgraph.errors import CircuitGraphError, InputError, ResourceError
 
