@@ -59,7 +59,7 @@ class Agenda:
 
     @property
     def runs(self) -> tuple[tuple[str, int], ...]:
-        """What is run, and how many forward passes over all pairs it takes."""
+        """What is run, and how many forward passes over all pairs it takes; of the curve at most so many."""
         drops, randoms = ([*dict.fromkeys(e.id for e in some)] for some in ([e for _, e in self.drops], self.random))
         ranking = [part for part, _ in self.singles] or list(self.aim.circuit)
         curve = [] if self.curve is CurveKind.NONE else self.curve_plan(ranking).experiments

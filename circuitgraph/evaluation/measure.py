@@ -12,6 +12,7 @@ from circuitgraph.evaluation.curve import CurveKind
 from circuitgraph.evaluation.expected import judged
 from circuitgraph.evaluation.records import Evaluation
 from circuitgraph.evaluation.scores import Found, scores
+from circuitgraph.plans import cost_of
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results.records import Measured
@@ -63,6 +64,7 @@ class Evaluating(Prepared):
             scores(agenda, ranking, name, values, clusters, seed) for name, values in zip(columns, found, strict=True)
         )
         whole = Plan(aim.name, tuple(experiment for plan in plans for experiment in plan.experiments))
+        cost = cost_of(whole)
         warnings = (*self.checked.warnings, *filter(None, [sample_warning(len(self.prompts), clusters)]))
         return Evaluation(
             name=aim.name,
@@ -76,7 +78,7 @@ class Evaluating(Prepared):
             empty_is_other=aim.empty_is_other,
             metrics=metrics,
             expected=judged(self.checked.spec.circuit.expect, metrics[0], len(self.prompts)),
-            runs=sum(runs for _, runs in agenda.runs),
+            runs=cost.isolations + cost.propagations,
             provenance=self._provenance(whole),
             warnings=warnings,
         )
