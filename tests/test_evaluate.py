@@ -291,7 +291,7 @@ def test_a_node_circuit_with_kept_nodes_and_means(circuitgraph, tmp_path):
     assert ended.status == 0
     assert "nodes: 4 of the model's 16 nodes; kept in every run: input, m0, m1, m2, m3" in ended.out
     assert "what is outside the circuit carries: mean" in ended.out
-    assert "empty circuit (nothing of the circuit)" in ended.out
+    assert "empty circuit (what is kept alone)" in ended.out
     assert "expected: faithfulness at least 0.99: " in ended.out
     assert "also measured: prob (see --json)" in ended.out
     found = json.loads((tmp_path / "report.json").read_text())
@@ -309,8 +309,8 @@ def test_json_is_data_and_notes_go_elsewhere(circuitgraph, tmp_path):
     assert (ended.status, found["pairs"], found["model_parts"]) == (0, 8, 479)
     assert found["metrics"][0]["curve"] is None
     assert found["metrics"][0]["random"]["faithfulness"] == []
-    # The circuit and its complement; 5 edges; input sends none, and 4 heads; the movers.
-    assert "10 runs over all pairs on ioi-mini: 2 of the circuit, its complement and the empty circuit, 8" in ended.err
+    # The circuit and its complement; 5 edges, 3 heads (without a0.h0 is without its one edge), the movers.
+    assert "11 runs over all pairs on ioi-mini: 2 of the circuit, its complement and the empty circuit, 9" in ended.err
 
 
 def test_the_report(evaluated):

@@ -33,7 +33,8 @@ def report(found: Evaluation, top: int) -> str:
 def _whole(found: Evaluation, scores: MetricScores) -> list[str]:
     nouns = _nouns(found)
     kept = f"; kept in every run: {', '.join(found.kept)}" if found.kept else ""
-    empty = "the other run" if found.empty_is_other else "nothing of the circuit"
+    everywhere = "what is kept alone" if found.kept else "source everywhere"
+    empty = "the other run" if found.empty_is_other else everywhere
     rows = [
         ("run", scores.metric, "share", "95 % interval", ""),
         (f"whole model (the {found.base} run)", _value(scores.base.metric), "100.0 %", "", ""),
