@@ -6,9 +6,10 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import attention, check, discover, explain, load, load_run, plan, render, run, test
+    from circuitgraph.api import attention, check, discover, evaluate, explain, load, load_run, plan, render, run, test
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
+    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
@@ -20,12 +21,13 @@ __version__ = _version("circuitgraph")
 
 _HOME = {
     **dict.fromkeys(
-        ("attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test"),
+        ("attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test"),
         "circuitgraph.api",
     ),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "AttentionTable": "circuitgraph.results.attention",
     "CircuitGraph": "circuitgraph.graph.claims",
+    "Evaluation": "circuitgraph.evaluation.records",
     "CircuitSpec": "circuitgraph.spec.model",
     "Discovery": "circuitgraph.discovery.records",
     "Plan": "circuitgraph.plans.types",
@@ -34,8 +36,9 @@ _HOME = {
 }
 
 __all__ = [
-    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Plan", "RunResult", "SpecError",
-    "Verdicts", "attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test",
+    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation", "Plan",
+    "RunResult", "SpecError", "Verdicts",
+    "attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test",
 ]  # fmt: skip
 
 

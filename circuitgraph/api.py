@@ -24,6 +24,7 @@ from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
     from circuitgraph.discovery.records import Discovery
+    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
@@ -214,6 +215,38 @@ def discover(
     )
 
 
+def evaluate(
+    spec: SpecLike,
+    *,
+    overrides: Sequence[str] = (),
+    random: int | None = None,
+    curve: str = "hypothesis",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure the circuit of a spec as a whole: faithfulness, completeness, minimality (docs/evaluate.md).
+
+    Args:
+        random: how many random circuits to compare with; None = as the spec says.
+        curve: `hypothesis` (its edges, ranked by what dropping each one does), `all` (every edge of the model, ranked
+            by its exact effect: one experiment each), or `none`.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        SpecError, InputError: everything that is wrong with the spec, and with its edges as one circuit.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        NotFiniteError: NaN or infinity in a value; the message names the run.
+    """
+    from circuitgraph.evaluation.curve import CurveKind
+
+    if curve not in list(CurveKind):
+        raise InputError(f"'{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
+    if random is not None and random < 0:
+        raise InputError(f"random is a number of circuits, not {random}")
+    from circuitgraph.evaluation.measure import Evaluating  # imports torch
+
+    return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()
+
+
 def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layered", title: str | None = None) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
@@ -248,4 +281,6 @@ def load_run(path: str | Path) -> RunResult:
     return read(path)
 
 
-__all__ = ["attention", "check", "discover", "explain", "load", "load_run", "plan", "render", "run", "test"]
+__all__ = [
+    "attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test",
+]  # fmt: skip

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
-from circuitgraph.execute.literal import refuse_all
+from circuitgraph.execute.literal import NAME, refuse_all
 from circuitgraph.execute.run import execute, steps
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.results import Measured, check_finite
+from circuitgraph.results import Measured, check_finite, provenance
+from circuitgraph.spec import CircuitSpec
+from circuitgraph.spec.dump import dump_spec
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all), called while something is measured."""
@@ -52,6 +59,7 @@ class Prepared:
         prompts, reference: pairs as token ids; the reference set of `mean` and `resample`, if there is one.
         metrics: the first is primary.
         model: loaded and proven.
+        spec_text: the spec as it is measured: the file's own text, comments included, unless it was overridden.
     """
 
     def __init__(self, spec: SpecLike, overrides: Sequence[str] = (), progress: Progress | None = None) -> None:
@@ -66,6 +74,7 @@ class Prepared:
         refuse_all(build_plan(found.graph).experiments)
         found, prompts = fetched(found, lambda: check(spec, overrides))
         self.checked: Checked = found
+        self.spec_text: str = _spec_text(spec, overrides, found.spec)
         self.plan: Plan = build_plan(found.graph)
         self.prompts: PromptSet = prompts
         self.reference: PromptSet | None = found.reference
@@ -104,3 +113,44 @@ class Prepared:
         self._done += done
         if self._progress is not None:
             self._progress(self._done, max(self._total, self._done))
+
+    def origin(self, plan: Plan, schedule: str, **settings: Any) -> dict[str, Any]:
+        """Where a plan's numbers come from: see `results.provenance`; `settings` are added to those of the spec."""
+        spec = self.checked.spec
+        return provenance(
+            spec_text=self.spec_text,
+            plan=plan,
+            shape=self.model.shape,
+            model_fingerprint=self.model.fingerprint,
+            prompts_sha256=self.prompts.digest(),
+            settings={
+                "spec": spec.model_dump(mode="json", exclude_defaults=True, by_alias=True),
+                "model": {"kind": self.checked.location.kind, "name": self.checked.location.name},
+                "pairs": len(self.prompts),
+                "positions": list(self.prompts.position_names()),
+                "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
+                "reference": self._reference_settings(),
+                "executor": NAME,
+                **settings,
+            },
+            seed=spec.intervention.seed,
+            device=str(self.model.device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            executor=NAME,
+            schedule=schedule,
+            threads=torch.get_num_threads(),
+        )
+
+    def _reference_settings(self) -> dict[str, Any] | None:
+        """What the reference set is and how large, where there is one."""
+        settings = self.checked.spec.intervention.reference
+        if settings is None or self.reference is None:
+            return None
+        found = {"side": settings.side.value, "align": settings.align.value, "prompts": self.reference.note}
+        return {**found, "size": len(self.reference), "sha256": self.reference.digest()}
+
+
+def _spec_text(spec: SpecLike, overrides: Sequence[str], read: CircuitSpec) -> str:
+    if isinstance(spec, CircuitSpec) or overrides:
+        return dump_spec(read)
+    return Path(os.fspath(spec)).read_text(encoding="utf-8-sig")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from circuitgraph.checks import SpecLike
 from circuitgraph.checks.baseline import random_edges
@@ -23,15 +20,12 @@ from circuitgraph.results import (
     Measured,
     RunDirectory,
     RunResult,
-    provenance,
     stretched_warning,
     summarise,
     with_percentiles,
     with_verdicts,
 )
 from circuitgraph.results.records import Row
-from circuitgraph.spec import CircuitSpec
-from circuitgraph.spec.dump import dump_spec
 from circuitgraph.spec.model import BaseRun
 from circuitgraph.stats import sample_warning
 
@@ -43,7 +37,6 @@ class Running(Prepared):
         super().__init__(spec, overrides, progress)
         if not self.plan.experiments:
             raise InputError("nothing to run: the spec has neither edges nor nodes")
-        self.spec_text = _spec_text(spec, overrides, self.checked.spec)
         self._random = self._random_edges()
         self._baseline = build_plan(
             CircuitGraph("baseline", self.graph.shape, (), tuple(dict.fromkeys(chain(*self._random.values()))))
@@ -52,7 +45,7 @@ class Running(Prepared):
 
     def result(self, out: str | Path | None, *, resume: bool, replace: bool) -> RunResult:
         """Measure and summarise; with `out`, through a run directory."""
-        origin = self._provenance()
+        origin = self.origin(self.plan, f"parts of {PART} experiments, one at a time, batches of pairs of one length")
         if out is None:
             measured = [item for part in self._measure(frozenset()) for item in part]
             return self._result(measured, *self._rows(measured), origin, None)
@@ -109,39 +102,6 @@ class Running(Prepared):
             one_signed={(m.column, base) for m in self.metrics for base in BaseRun if m.one_signed(base)},
         )
 
-    def _provenance(self) -> dict[str, Any]:
-        spec = self.checked.spec
-        return provenance(
-            spec_text=self.spec_text,
-            plan=self.plan,
-            shape=self.model.shape,
-            model_fingerprint=self.model.fingerprint,
-            prompts_sha256=self.prompts.digest(),
-            settings={
-                "spec": spec.model_dump(mode="json", exclude_defaults=True, by_alias=True),
-                "model": {"kind": self.checked.location.kind, "name": self.checked.location.name},
-                "pairs": len(self.prompts),
-                "positions": list(self.prompts.position_names()),
-                "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
-                "reference": self._reference_settings(),
-                "executor": NAME,
-            },
-            seed=spec.intervention.seed,
-            device=str(self.model.device),
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            executor=NAME,
-            schedule=f"parts of {PART} experiments, one at a time, batches of pairs of one length",
-            threads=torch.get_num_threads(),
-        )
-
-    def _reference_settings(self) -> dict[str, Any] | None:
-        """What the reference set is and how large, where there is one."""
-        settings = self.checked.spec.intervention.reference
-        if settings is None or self.reference is None:
-            return None
-        found = {"side": settings.side.value, "align": settings.align.value, "prompts": self.reference.note}
-        return {**found, "size": len(self.reference), "sha256": self.reference.digest()}
-
     def _result(
         self,
         measured: Sequence[Measured],
@@ -162,10 +122,3 @@ class Running(Prepared):
             directory=directory,
             baseline=baseline,
         )
-
-
-def _spec_text(spec: SpecLike, overrides: Sequence[str], read: CircuitSpec) -> str:
-    """The spec as it is run: the file's own text, comments included, unless it was overridden."""
-    if isinstance(spec, CircuitSpec) or overrides:
-        return dump_spec(read)
-    return Path(os.fspath(spec)).read_text(encoding="utf-8-sig")

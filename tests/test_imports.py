@@ -38,9 +38,10 @@ MAY_IMPORT: dict[str, str] = {
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
-    "prepared": "errors prompts checks graph plans models execute results",
+    "prepared": "errors spec prompts checks graph plans models execute results",
     "reading": "errors spec checks execute prepared results",
     "judging": "errors graph results spec stats tables",
+    "evaluation": "checks errors graph nodes plans prepared results spec stats",
     "running": "errors spec checks graph plans prepared execute stats results drawing",
     "cli": "errors",
     "__main__": "cli",
@@ -50,9 +51,9 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery judging prepared running reading results drawing",
-    "cli": "__init__ api checks discovery judging spec plans prepared results tables",
-    "__init__": "api discovery errors judging spec graph plans results",
+    "api": "discovery evaluation judging prepared running reading results drawing",
+    "cli": "__init__ api checks discovery evaluation judging spec plans prepared results tables",
+    "__init__": "api discovery errors evaluation judging spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.
@@ -61,13 +62,13 @@ LIBRARIES: dict[str, str] = {
     "transformers": "models",
     "huggingface_hub": "models",
     "safetensors": "models",
-    "torch": "models metrics execute running",
+    "torch": "models metrics execute prepared",
     "networkx": "graph",
     "graphviz": "drawing",
     "pygraphviz": "drawing",
     "pandas": "results",
     "pyarrow": "results",
-    "numpy": "stats results execute",
+    "numpy": "stats results execute evaluation",
     "tokenizers": "prompts",
     "yaml": "spec",
     "pydantic": "catalog spec prompts checks",

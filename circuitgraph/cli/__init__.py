@@ -11,7 +11,12 @@ import sys
 
 import typer
 
-from circuitgraph.cli import basic, finding, reading  # noqa: F401 (importing a module of commands registers them)
+from circuitgraph.cli import (  # noqa: F401 (importing a module of commands registers them)
+    basic,
+    finding,
+    judging,
+    reading,
+)
 from circuitgraph.cli.shared import UsageError, app, note
 from circuitgraph.errors import CircuitGraphError, InputError, ResourceError
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 from circuitgraph.errors import InputError
-from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, NodeClaim, SetClaim
+from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, NodeClaim, Origin, SetClaim
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import (
     ALL_PORTS,
@@ -99,29 +99,35 @@ def circuit_of(graph: CircuitGraph) -> Circuit:
     Raises:
         InputError: a claim that is no edge of the partition, each with its place in the spec.
     """
+    found, problems = read_circuit(graph)
+    if problems:
+        placed = [f"{f'line {origin.line}' if origin.line else origin.entry}: {text}" for origin, text in problems]
+        raise InputError("\n".join(placed))
+    return found
+
+
+def read_circuit(graph: CircuitGraph) -> tuple[Circuit, tuple[tuple[Origin, str], ...]]:
+    """As `circuit_of`: the edges, and what is wrong with the claims that are none, each with its place."""
     found: dict[PartitionEdge, Positions] = {}
-    problems: list[str] = []
+    problems: dict[tuple[Origin, str], None] = {}
     for claim in graph.claims:
         try:
             for edge, positions in _edges_of(claim, graph.shape):
-                found[edge] = _joined(found.get(edge, positions), positions)
+                found[edge] = joined(found.get(edge, positions), positions)
         except InputError as error:
-            place = f"line {claim.origin.line}" if claim.origin.line else claim.origin.entry
-            problems.append(f"{place}: {error}")
-    if problems:
-        raise InputError("\n".join(dict.fromkeys(problems)))
-    return found
+            problems[claim.origin, str(error)] = None
+    return found, tuple(problems)
 
 
 def circuit_nodes(circuit: Circuit) -> NodeCircuit:
     """The senders of a circuit's edges, each where one of its edges is."""
     found: dict[Node, Positions] = {}
     for edge, positions in circuit.items():
-        found[edge.sender] = _joined(found.get(edge.sender, positions), positions)
+        found[edge.sender] = joined(found.get(edge.sender, positions), positions)
     return found
 
 
-def _joined(a: Positions, b: Positions) -> Positions:
+def joined(a: Positions, b: Positions) -> Positions:
     """The positions of either; () = everywhere."""
     return tuple(dict.fromkeys((*a, *b))) if a and b else ()
 
@@ -139,7 +145,7 @@ def _edges_of(claim: Claim, shape: ModelShape) -> Iterator[tuple[PartitionEdge, 
             pairs = []
     for sender, sent_at, receiver in pairs:
         positions = _meeting(sender, sent_at, receiver)
-        direct = list(product(_senders(sender.node, shape), _targets(receiver, shape)))
+        direct = list(product(finest_senders(sender.node, shape), _targets(receiver, shape)))
         way = shape.mlps_between(sender.node, receiver.node) if through else ()
         for node, target in _ways(direct, way):
             yield PartitionEdge(node, target.node, target.ports[0] if target.ports else None), positions
@@ -166,7 +172,12 @@ def _meeting(sender: Address, sent_at: Position | None, receiver: Address) -> Po
     return () if position is None else (position,)
 
 
-def _senders(node: Node, shape: ModelShape) -> Iterator[Node]:
+def finest_senders(node: Node, shape: ModelShape) -> Iterator[Node]:
+    """The senders of the partition that a node stands for.
+
+    Raises:
+        InputError: it stands for none.
+    """
     match node:
         case Attention(layer):
             yield from (Head(layer, index) for index in range(shape.heads))

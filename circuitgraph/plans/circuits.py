@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import MappingProxyType
 
 from circuitgraph.graph.claims import Resample, Source
 from circuitgraph.graph.partition import (
@@ -66,12 +67,19 @@ def only_nodes(circuit: NodeCircuit, shape: ModelShape, label: str, base: BaseRu
     return _experiment(label, base, source, values)
 
 
-def without_nodes(circuit: NodeCircuit, shape: ModelShape, label: str, base: BaseRun, source: Source) -> Experiment:
-    """The nodes of the circuit have their source values, at their positions; all others stay."""
+def without_nodes(
+    circuit: NodeCircuit,
+    shape: ModelShape,
+    label: str,
+    base: BaseRun,
+    source: Source,
+    keep: NodeCircuit = MappingProxyType({}),
+) -> Experiment:
+    """The nodes of the circuit have their source values, at their positions; all others stay, and so does `keep`."""
     values = [
-        Value(Address(node, (), position), source)
+        Value(Address(node, (), position), source, keep.get(node, ()))
         for node in partition_nodes(shape)
-        if node in circuit
+        if node in circuit and keep.get(node) != ()
         for position in _each(circuit[node])
     ]
     return _experiment(label, base, source, tuple(values))
