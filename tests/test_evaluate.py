@@ -68,10 +68,12 @@ def test_the_grid_of_mib():
 def test_what_is_expected_becomes_a_region_and_a_verdict():
     assert str(region_of(ExpectSpec(sign="positive"))) == "> 0"
     assert str(region_of(ExpectSpec(at_least=0.9))) == "at least 0.9"
-    scores = MetricScores(
-        "m", *[Scored(0.0, Share(1.0))] * 2, Scored(0.0, Share(0.95, 0.92, 0.98)), Scored(0.0, Share(0.2, 0.0, 0.4)),
-        (), None, None,
-    )  # fmt: skip
+    whole, circuit, rest = (
+        Scored(0.0, Share(1.0)),
+        Scored(0.0, Share(0.95, 0.92, 0.98)),
+        Scored(0.0, Share(0.2, 0, 0.4)),
+    )
+    scores = MetricScores("m", whole, whole, circuit, rest, (), None, None)
     demanded = CircuitExpectSpec(faithfulness=ExpectSpec(at_least=0.9), completeness=ExpectSpec(within=0.1))
     enough, all_of_it = judged(demanded, scores, 16)
     assert (enough.what, enough.verdict, enough.pairs_needed) == ("faithfulness", Verdict.SUPPORTED, None)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
+from functools import lru_cache
 from types import MappingProxyType
 
-from circuitgraph.graph.claims import Resample, Source
+from circuitgraph.graph.claims import Resample, Source, source_content
 from circuitgraph.graph.partition import (
     Circuit,
     NodeCircuit,
@@ -20,51 +22,51 @@ from circuitgraph.graph.partition import (
     partition_targets,
 )
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import Address, Position
-from circuitgraph.plans.encode import experiment_to_json
+from circuitgraph.nodes import Address, Node, Position
 from circuitgraph.plans.types import Experiment, Propagate, Swap, Value, Write
 from circuitgraph.spec.model import BaseRun
 
 
 def only(circuit: Circuit, shape: ModelShape, label: str, base: BaseRun, source: Source) -> Experiment:
     """The circuit alone: everything outside carries the source."""
+    inside: dict[Address, dict[Node, Positions]] = {}
+    for edge, positions in circuit.items():
+        inside.setdefault(edge.target, {})[edge.sender] = positions
     swaps: list[Write] = []
-    nodes = partition_nodes(shape)
-    for target in partition_targets(shape):
-        port = target.ports[0] if target.ports else None
-        senders: list[Address] = []
-        kept: list[Positions] = []
-        for node in nodes:
-            inside = circuit.get(PartitionEdge(node, target.node, port))
-            if shape.can_reach(node, target.node) and inside != ():
-                senders.append(Address(node))
-                kept.append(inside or ())
+    for target, everyone in _partition(shape):
+        own = inside.get(target, {})
+        senders = tuple(sender for sender in everyone if own.get(sender.node) != ()) if own else everyone
+        kept = tuple(own.get(sender.node, ()) for sender in senders) if own else ()
         if senders:
-            swaps.append(Swap(tuple(senders), target, source, tuple(kept) if any(kept) else ()))
-    return _experiment(label, base, source, tuple(swaps))
+            swaps.append(Swap(senders, target, source, kept if any(kept) else ()))
+    return _experiment(("only", circuit), shape, label, base, source, tuple(swaps))
+
+
+@lru_cache(maxsize=4)
+def _partition(shape: ModelShape) -> tuple[tuple[Address, tuple[Address, ...]], ...]:
+    """Every receiver of the finest partition with its senders: a large model has tens of thousands of edges."""
+    nodes = partition_nodes(shape)
+    return tuple(
+        (target, tuple(Address(node) for node in nodes if shape.can_reach(node, target.node)))
+        for target in partition_targets(shape)
+    )
 
 
 def without(circuit: Circuit, shape: ModelShape, label: str, base: BaseRun, source: Source) -> Experiment:
     """The circuit knocked out: its edges carry the source, all others stay."""
-    swaps: list[Write] = []
-    for target in partition_targets(shape):
-        port = target.ports[0] if target.ports else None
-        senders = [
-            Address(edge.sender, (), position)
-            for edge, positions in circuit.items()
-            if (edge.receiver, edge.port) == (target.node, port)
-            for position in _each(positions)
-        ]
-        if senders:
-            swaps.append(Swap(tuple(senders), target, source))
-    return _experiment(label, base, source, tuple(swaps))
+    senders: dict[Address, list[Address]] = {}
+    for edge, positions in circuit.items():
+        senders.setdefault(edge.target, []).extend(Address(edge.sender, (), position) for position in _each(positions))
+    ordered = [target for target, _ in _partition(shape) if target in senders]
+    swaps = tuple(Swap(tuple(senders[target]), target, source) for target in ordered)
+    return _experiment(("without", circuit), shape, label, base, source, swaps)
 
 
 def only_nodes(circuit: NodeCircuit, shape: ModelShape, label: str, base: BaseRun, source: Source) -> Experiment:
     """The nodes of the circuit stay, at their positions; all others have their source values."""
     outside = [node for node in partition_nodes(shape) if circuit.get(node) != ()]
     values = tuple(Value(Address(node), source, circuit.get(node, ())) for node in outside)
-    return _experiment(label, base, source, values)
+    return _experiment(("only nodes", circuit), shape, label, base, source, values)
 
 
 def without_nodes(
@@ -82,16 +84,29 @@ def without_nodes(
         if node in circuit and keep.get(node) != ()
         for position in _each(circuit[node])
     ]
-    return _experiment(label, base, source, tuple(values))
+    return _experiment(("without nodes", circuit, keep), shape, label, base, source, tuple(values))
 
 
 def _each(positions: Positions) -> tuple[Position | None, ...]:
     return positions or (None,)
 
 
-def _experiment(label: str, base: BaseRun, source: Source, writes: tuple[Write, ...]) -> Experiment:
+def _experiment(
+    content: tuple[str | Circuit | NodeCircuit, ...],
+    shape: ModelShape,
+    label: str,
+    base: BaseRun,
+    source: Source,
+    writes: tuple[Write, ...],
+) -> Experiment:
+    """`content` decides the writes of a shape: the rule and the circuit, which its id hashes, and not all writes."""
     repeat = source.draws if isinstance(source, Resample) else 1
-    made = Experiment("", "circuit", label, base, (), Propagate(writes), repeat)
-    content = {name: value for name, value in experiment_to_json(made).items() if name not in ("id", "label")}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+    parts = [part if isinstance(part, str) else sorted(map(_described, part.items())) for part in content]
+    decisive = [parts, asdict(shape), base.value, source_content(source)]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode())
     return Experiment(digest.hexdigest()[:12], "circuit", label, base, (), Propagate(writes), repeat)
+
+
+def _described(item: tuple[PartitionEdge | Node, Positions]) -> str:
+    part, positions = item
+    return f"{part}@{','.join(sorted(map(str, positions)))}" if positions else str(part)
