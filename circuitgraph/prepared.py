@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
@@ -17,6 +15,7 @@ from circuitgraph.execute.run import execute, steps
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
+from circuitgraph.models.threads import threads_for
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results import Measured, check_finite, provenance
@@ -138,7 +137,7 @@ class Prepared:
             dtype=str(self.model.dtype).removeprefix("torch."),
             executor=NAME,
             schedule=schedule,
-            threads=torch.get_num_threads(),
+            threads=threads_for(self.model.shape),
         )
 
     def _reference_settings(self) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.attention import AttentionRule, attend, weigh
 from circuitgraph.models.sites import Site, SiteKind, hook_name, scores_hook_name
+from circuitgraph.models.threads import fitting_threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,13 +106,14 @@ class TransformerModel:
             ModelError: a write changed a shape, or a site was never reached.
         """
         collector = _Collector(self, tuple(dict.fromkeys(reads)), dict(writes or {}))
-        logits = self._bridge.run_with_hooks(
-            ids,
-            fwd_hooks=collector.hooks() + ([] if mask is None else self._finite_scores()),
-            attention_mask=None if mask is None else mask.long(),
-            stop_at_layer=None if stop_after is None else stop_after + 1,
-            use_cache=False,
-        )
+        with fitting_threads(self.shape):
+            logits = self._bridge.run_with_hooks(
+                ids,
+                fwd_hooks=collector.hooks() + ([] if mask is None else self._finite_scores()),
+                attention_mask=None if mask is None else mask.long(),
+                stop_at_layer=None if stop_after is None else stop_after + 1,
+                use_cache=False,
+            )
         collector.check()
         return Run(logits if stop_after is None else None, collector.reads)
 

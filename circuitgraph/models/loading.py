@@ -23,6 +23,7 @@ from circuitgraph.models.fingerprint import fingerprint, weight_files
 from circuitgraph.models.locate import Location
 from circuitgraph.models.rules import attention_rules
 from circuitgraph.models.shape import read_config
+from circuitgraph.models.threads import fitting_threads
 
 _DOWNLOAD = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "tokenizer_config.json")
 
@@ -73,7 +74,8 @@ def load_model(location: Location, *, dtype: str = "float32", device: str = "aut
         parameter.requires_grad_(False)
     rules = attention_rules(shape.family, module, shape.layers)
     model = TransformerModel(bridge, _checked(shape, bridge), rules, fingerprint(directory), soft_cap)
-    prove(model)
+    with fitting_threads(shape):
+        prove(model)
     return model
 
 

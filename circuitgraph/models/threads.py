@@ -1,0 +1,29 @@
+"""How many threads a model is computed with: small matrices are slower on several, and far slower on a busy machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from circuitgraph.graph.shape import ModelShape
+
+SMALL = 256
+"""Width of the residual stream below which one thread computes faster than several."""
+
+
+def threads_for(shape: ModelShape) -> int:
+    """The number of threads: one for a small model, else what PyTorch is set to."""
+    return 1 if (shape.d_model or SMALL) < SMALL else torch.get_num_threads()
+
+
+@contextmanager
+def fitting_threads(shape: ModelShape) -> Iterator[None]:
+    """Compute with `threads_for(shape)` inside the block; PyTorch's own setting comes back after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_for(shape))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
