@@ -53,13 +53,15 @@ CHAINS = [
     ("m0@B", "a1.h2<k>@B", "m2", "logits"),
     ("m0.n5", "a1.h3<q,v>", "m2", "logits"),
     ("r1@B", "m1@B>B", "a2<k>@B"),
+    ("a0.h1", "a1.h0<k>@B>END", "a2.h1<k>"),
+    ("input", "a1.h2<v>@A>B", "a2.h3<v>", "logits"),
+    ("a0.h1", "m1@B>END", "a2.h1<v>"),
 ]
 SEQUENTIAL = [
     ("m0@B", "a1.h2<k>@B", "m1", "a2.h0"),
     ("a0.h1", "m0", "a1.h2<v>"),
     ("a0.h1", "r1.mid", "m1"),
     ("input", "r0.mid@B", "a1.h1<v>"),
-    ("a1.h2", "m1@B>END", "logits"),
 ]
 GROUPED = [
     ("a0.h1", "a1.h2<k>", "a2.kv1<v>"),
@@ -67,7 +69,7 @@ GROUPED = [
     ("a0.h1", "a1.h3<k>", "a2.h3<v>"),
 ]
 # Changed at one token and sent at another, where an MLP moves nothing.
-STILL = {SEQUENTIAL[-1]}
+STILL = {("a0.h1", "m1@B>END", "a2.h1<v>")}
 EDGES = [
     ("a0.h1", "a2.h3<q>"),
     ("a0.h1@B", "a2.h2<k>@B"),
