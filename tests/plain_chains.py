@@ -94,9 +94,8 @@ class PlainChains:
 
     def patch(self, base: Tensor, value: Tensor, hops: Sequence[Hop], *, through_mlps: bool) -> Tensor:
         """The patched logits; `value` is a tensor as in `whole`. [pairs, tokens, vocab]"""
-        middles = [self.plain.middle(layer) for layer in range(len(self.zs)) if not self.plain.parallel]
-        writes = [self.plain.attention_write(layer) for layer in range(len(self.zs))]
-        _, at_base = self.plain.run(base, keep=[*self.zs, *self.neurons, *middles, *writes])
+        streams = [self.plain.residual(layer) for layer in range(len(self.zs))]
+        _, at_base = self.plain.run(base, keep=[*self.zs, *self.neurons, *streams])
         changed: list[Edit] = [Edit(self.output(hops[0].name), value, hops[0].at)]
         recorded: dict = {}
         for number, (here, there) in enumerate(pairwise(hops)):
@@ -129,8 +128,9 @@ class PlainChains:
     def _written(self, hop: Hop, recorded: dict, at_base: dict) -> list[Edit]:
         """The edits that put what was recorded over a node's input."""
         if middle := re.fullmatch(r"r(\d+)\.mid", hop.name):
-            # The block adds to its own input: attention writes the difference as well.
-            read, write = self.plain.middle(int(middle[1])), self.plain.attention_write(int(middle[1]))
-            difference = recorded[read.module, read.side] - at_base[read.module, read.side]
-            return [Edit(write, at_base[write.module, write.side] + difference, hop.at)]
+            # The block adds to its own input: attention must write what is missing to it.
+            layer = int(middle[1])
+            read, before = self.plain.middle(layer), self.plain.residual(layer)
+            missing = recorded[read.module, read.side] - at_base[before.module, before.side]
+            return [Edit(self.plain.attention_write(layer), missing, hop.at)]
         return [Edit(place, recorded[place.module, place.side], hop.at) for place in self.inputs(hop.name)]

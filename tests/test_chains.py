@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from itertools import product
 from pathlib import Path
 from shutil import copytree
 
@@ -141,11 +140,12 @@ def compare(tiny_model, plain, family: str, cases: list[tuple[tuple[str, ...], P
 
 @pytest.mark.parametrize("family", HUGGING_FACE)
 def test_every_chain_equals_plain_hooks(tiny_model, plain, family):
-    settings = [*product(PathKind, BaseRun)]
+    # One chain on each path, on bases that take turns; the next one the other way round.
+    settings = [[(PathKind.DIRECT, CLEAN), (THROUGH, CORRUPTED)], [(PathKind.DIRECT, CORRUPTED), (THROUGH, CLEAN)]]
     cases = [
-        (hops, *setting, SOURCES[(number + step) % len(SOURCES)])
+        (hops, *setting, SOURCES[(number + 2 * step) % len(SOURCES)])
         for number, hops in enumerate(HUGGING_FACE[family])
-        for step, setting in enumerate(settings)
+        for step, setting in enumerate(settings[number % 2])
     ]
     compare(tiny_model, plain, family, cases)
 
