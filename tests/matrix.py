@@ -95,7 +95,7 @@ written out. Everything else is refused before a model runs, with the words that
 ## Nodes in families
 
 ✓: with the sources {", ".join(f"`{source}`" for source in SOURCES)}, on both bases, everywhere and at a named
-position. The models are tiny and random, with three blocks of four heads; `llama` and `gemma2` share keys and values,
+position; several ports at once with `counterfactual` and `mean`. The models are tiny and random, with three blocks of four heads; `llama` and `gemma2` share keys and values,
 `llama_mha` does not.
 
 {families}
@@ -108,7 +108,9 @@ position. The models are tiny and random, with three blocks of four heads; `llam
 
 ## Reference sets
 
-The sources `mean` and `resample`, from reference prompts that are others than those measured.
+The sources `mean` and `resample`, from reference prompts that are others than those measured. By position, every node;
+by name and pooled, most kinds of nodes in every family, with reference prompts of several lengths. Which tokens a
+pooled `resample` draws is drawn, so there its values are tested, not a metric: `tests/test_references.py`.
 
 {aligned}
 """
