@@ -95,8 +95,8 @@ written out. Everything else is refused before a model runs, with the words that
 ## Nodes in families
 
 ✓: with the sources {", ".join(f"`{source}`" for source in SOURCES)}, on both bases, everywhere and at a named
-position; several ports at once with `counterfactual` and `mean`. The models are tiny and random, with three blocks of four heads; `llama` and `gemma2` share keys and values,
-`llama_mha` does not.
+position; several ports at once with `counterfactual` and `mean`. The models are tiny and random, with three blocks of
+four heads; `llama` and `gemma2` share keys and values, `llama_mha` does not.
 
 {families}
 
