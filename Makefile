@@ -30,6 +30,7 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python -m tests.matrix
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("circuitgraph needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else 0'

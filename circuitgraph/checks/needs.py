@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from circuitgraph import catalog
 from circuitgraph.catalog.metric_params import KLParams, KLReference, MetricParams
-from circuitgraph.checks.places import which
+from circuitgraph.checks.places import Places, which
 from circuitgraph.errors import InputError
-from circuitgraph.graph.claims import CircuitGraph, Counterfactual, Mean, Resample
+from circuitgraph.graph.claims import CircuitGraph, Counterfactual, Mean, Origin, Resample, replaced
 from circuitgraph.graph.findings import Findings
+from circuitgraph.graph.rules import aligned_problem
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Position
 from circuitgraph.prompts.pairs import PromptSet
@@ -99,6 +100,26 @@ def check_reference(
         )
     if len(reference) < 2 and any(isinstance(source, Resample) for source in sources):
         findings.add(REFERENCE, f"source: resample needs at least 2 reference prompts, not {len(reference)}")
+
+
+def check_alignment(graph: CircuitGraph, reference: PromptSet | None, findings: Findings) -> None:
+    """Note the nodes that have no value in the reference set, once for each entry; None = it could not be read."""
+    places = Places(reference)
+    noted: set[Origin] = set()
+    for claim in graph.claims:
+        source = claim.how.source
+        if not isinstance(source, Mean | Resample) or claim.origin in noted:
+            continue
+        align = source.reference.align
+        for address in replaced(claim):
+            problem = aligned_problem(address, align)
+            if problem is None and align is Align.NAME and address.position is not None:
+                missing = places.problem_with(address.position)
+                problem = missing and f"{address}: align: name needs this position in the reference prompts: {missing}"
+            if problem is not None:
+                findings.add_at(claim.origin, problem)
+                noted.add(claim.origin)
+                break
 
 
 def check_size(spec: PromptsSpec, prompts: PromptSet, shape: ModelShape, findings: Findings, at: Loc = PROMPTS) -> None:

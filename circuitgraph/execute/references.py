@@ -12,7 +12,7 @@ on no node, so that all senders of a run are given the same prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import torch
@@ -21,10 +21,11 @@ from torch import Tensor
 
 from circuitgraph.errors import InputError
 from circuitgraph.execute.bind import Batch
+from circuitgraph.graph.rules import aligned_problem
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site
 from circuitgraph.nodes import Position
-from circuitgraph.plans.types import Mean, Resample
+from circuitgraph.plans.types import Mean, Resample, Swap, Value
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.spec.model import Align, BaseRun
 
@@ -47,63 +48,89 @@ def derangement(seed: int, draw: int, size: int) -> NDArray[np.int64]:
             return order
 
 
+def unfit(write: Value | Swap, source: Mean | Resample, prompts: PromptSet, reference: PromptSet) -> str | None:
+    """Why a reference set has no value for what is written; None if it has.
+
+    Raises:
+        InputError: a reference prompt lacks a position.
+    """
+    align = source.reference.align
+    if isinstance(source, Resample) and len(reference) < 2:
+        return f"resample needs at least 2 reference prompts, not {len(reference)}"
+    if align is Align.POSITION and len({len(pair) for pair in (*prompts.pairs, *reference.pairs)}) > 1:
+        return "align: position needs prompts and reference prompts of one length"
+    for address in (write.address,) if isinstance(write, Value) else write.senders:
+        if problem := aligned_problem(address, align):
+            return problem
+        if align is Align.NAME and address.position is not None:
+            reference.indexes(address.position)
+    return None
+
+
 class Reference:
     """Activations of a reference set at some sites, and the values that a batch takes from them."""
 
-    def __init__(self, model: TransformerModel, prompts: PromptSet, side: BaseRun, sites: Sequence[Site]) -> None:
-        """Run the prompts of `side` once; keeps each prompt's activation [pos, …] at each site.
+    def __init__(self, model: TransformerModel, prompts: PromptSet, sites: Mapping[BaseRun, Collection[Site]]) -> None:
+        """Run the prompts of each side once; keeps each prompt's activation [pos, …] at the sites of that side.
 
         Raises:
             InputError: a prompt has no such side.
         """
         self._prompts = prompts
-        self._kept: list[dict[Site, Tensor]] = [{} for _ in prompts.pairs]
-        for rows in prompts.by_length() if sites else ():
+        self._kept = {side: self._run(model, side, some) for side, some in sites.items()}
+
+    def _run(self, model: TransformerModel, side: BaseRun, sites: Collection[Site]) -> list[dict[Site, Tensor]]:
+        kept: list[dict[Site, Tensor]] = [{} for _ in self._prompts.pairs]
+        for rows in self._prompts.by_length():
             for start in range(0, len(rows), BATCH):
                 some = rows[start : start + BATCH]
-                ids = torch.tensor([_side(prompts.pairs[row], side) for row in some], device=model.device)
+                ids = torch.tensor([_side(self._prompts.pairs[row], side) for row in some], device=model.device)
                 reads = model.run(ids, reads=sites).reads
                 for i, row in enumerate(some):
-                    self._kept[row] = {site: reads[site][i] for site in sites}
+                    kept[row] = {site: reads[site][i] for site in sites}
+        return kept
 
     def mean(self, source: Mean, batch: Batch, site: Site, position: Position | None) -> Tensor:
         """The mean at a site, in the shape of the batch's activation there."""
+        found = [kept[site] for kept in self._kept[source.reference.side]]
         match source.reference.align:
             case Align.POSITION:
-                return self._spread(batch, _average(torch.stack([kept[site] for kept in self._kept])))
+                return self._spread(batch, _average(torch.stack(found)))
             case Align.NAME:
-                named = [kept[site][index] for kept, index in zip(self._kept, self._indexes(position), strict=True)]
+                named = [value[index] for value, index in zip(found, self._indexes(position), strict=True)]
                 value = _average(torch.stack(named))
                 return self._at(batch, position, value.expand(len(batch.rows), *value.shape))
             case Align.POOLED:
-                value = _average(torch.cat([kept[site] for kept in self._kept]))
+                value = _average(torch.cat(found))
                 return self._spread(batch, value.expand(batch.clean.shape[1], *value.shape))
 
     def drawn(self, source: Resample, draw: int, batch: Batch, site: Site, position: Position | None) -> Tensor:
         """The values of draw number `draw` at a site, in the shape of the batch's activation there."""
-        order = derangement(source.seed, draw, len(self._kept))
+        found = [kept[site] for kept in self._kept[source.reference.side]]
+        order = derangement(source.seed, draw, len(found))
         chosen = [int(order[row % len(order)]) for row in batch.rows]
         match source.reference.align:
             case Align.POSITION:
-                return torch.stack([self._kept[at][site] for at in chosen])
+                return torch.stack([found[at] for at in chosen])
             case Align.NAME:
                 indexes = self._indexes(position)
-                return self._at(batch, position, torch.stack([self._kept[at][site][indexes[at]] for at in chosen]))
+                return self._at(batch, position, torch.stack([found[at][indexes[at]] for at in chosen]))
             case Align.POOLED:
                 tokens = [
                     self._any_token(source, draw, row, at, batch) for row, at in zip(batch.rows, chosen, strict=True)
                 ]
-                return torch.stack([self._kept[at][site][index] for at, index in zip(chosen, tokens, strict=True)])
+                return torch.stack([found[at][index] for at, index in zip(chosen, tokens, strict=True)])
 
     def _any_token(self, source: Resample, draw: int, row: int, at: int, batch: Batch) -> Tensor:
         """For each token of pair `row`, the index of a token of the reference prompt `at`."""
-        stream = np.random.default_rng([source.seed % 2**64, draw, len(self._kept), row])
+        # Not `row`: a last number of 0 seeds the same stream as none, which is the derangement's.
+        stream = np.random.default_rng([source.seed % 2**64, draw, len(self._prompts), row + 1])
         tokens = stream.integers(len(self._prompts.pairs[at]), size=batch.clean.shape[1])
         return torch.as_tensor(tokens, device=batch.clean.device)
 
     def _indexes(self, position: Position | None) -> tuple[int, ...]:
         if position is None:
-            raise InputError("align: name gives values at named positions only, and a node has none")
+            raise InputError("align: name gives values at named positions only")
         return self._prompts.indexes(position)
 
     def _spread(self, batch: Batch, value: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from circuitgraph.errors import InputError
 from circuitgraph.execute.bind import Batch, BoundMetric, addresses_of, bind_batches
 from circuitgraph.execute.literal import LiteralExecutor, refuse_all
-from circuitgraph.execute.references import Reference
+from circuitgraph.execute.references import Reference, unfit
 from circuitgraph.execute.spots import output_spot, value_spots
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site
@@ -17,7 +17,7 @@ from circuitgraph.nodes import Port
 from circuitgraph.plans.types import Experiment, Mean, Plan, Recorded, Resample, Swap, Value
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
-from circuitgraph.spec.model import ReferenceSpec
+from circuitgraph.spec.model import BaseRun, PromptsSpec
 
 PART = 64
 """Experiments per part: what an interrupted run loses at most."""
@@ -50,7 +50,7 @@ def execute(
     refuse_all(plan.experiments)
     batches = bind_batches(plan, prompts, metrics, model.shape, model.device, BATCH)
     todo = [experiment for experiment in plan.experiments if experiment.id not in skip]
-    referred = reference_values(model, todo, reference)
+    referred = reference_values(model, todo, prompts, reference)
     for start in range(0, len(todo), PART):
         yield _part(model, todo[start : start + PART], batches, len(prompts), metrics, referred, progress)
 
@@ -62,37 +62,38 @@ def steps(plan: Plan, prompts: PromptSet) -> int:
 
 
 def reference_values(
-    model: TransformerModel, experiments: Sequence[Experiment], prompts: PromptSet | None
+    model: TransformerModel, experiments: Sequence[Experiment], prompts: PromptSet, reference: PromptSet | None
 ) -> Reference | None:
-    """The activations of the reference set at every site that takes values from it.
+    """The activations of the reference set at every site that takes values from it; None if none does.
 
     Raises:
-        InputError: there is no reference set, and an experiment needs one.
+        InputError: there is no reference set, or it has not what an experiment needs.
     """
-    sites: dict[Site, None] = {}
-    settings: ReferenceSpec | None = None
+    sites: dict[BaseRun, set[Site]] = {}
+    origin: PromptsSpec | None = None
     for experiment in experiments:
-        for source in experiment.sources:
-            if isinstance(source, Mean | Resample):
-                settings = source.reference
-                sites.update(dict.fromkeys(_source_sites(model, experiment)))
-    if settings is None:
-        return None
-    if prompts is None:
-        raise InputError("mean and resample need a reference set, and none was given")
-    return Reference(model, prompts, settings.side, tuple(sites))
+        for write in experiment.writes:
+            if isinstance(write, Recorded) or not isinstance(write.source, Mean | Resample):
+                continue
+            if reference is None:
+                raise InputError("mean and resample need a reference set, and none was given")
+            if (problem := unfit(write, write.source, prompts, reference)) is not None:
+                raise InputError(f"'{experiment.label}': {problem}")
+            settings = write.source.reference
+            if origin not in (None, settings.prompts):
+                raise InputError(f"'{experiment.label}': one run has one reference set, and this is a second one")
+            origin = settings.prompts
+            sites.setdefault(settings.side, set()).update(_source_sites(model, write))
+    return None if reference is None or not sites else Reference(model, reference, sites)
 
 
-def _source_sites(model: TransformerModel, experiment: Experiment) -> Iterator[Site]:
-    """Where an experiment puts values of its sources."""
-    for write in experiment.writes:
-        match write:
-            case Value():
-                yield from (spot.site for spot in value_spots(write, model.shape))
-            case Swap(senders):
-                yield from (output_spot(sender, model.shape).site for sender in senders)
-            case Recorded():
-                pass
+def _source_sites(model: TransformerModel, write: Value | Swap) -> Iterator[Site]:
+    """Where a write puts values of its source."""
+    match write:
+        case Value():
+            yield from (spot.site for spot in value_spots(write, model.shape))
+        case Swap(senders):
+            yield from (output_spot(sender, model.shape).site for sender in senders)
 
 
 def _part(

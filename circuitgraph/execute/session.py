@@ -44,7 +44,7 @@ class Session:
         self._metrics = tuple(metrics)
         self._pairs = len(prompts)
         self._batches = bind_batches(Plan("session", (widest,)), prompts, metrics, model.shape, model.device, BATCH)
-        referred = reference_values(model, [widest], reference)
+        referred = reference_values(model, [widest], prompts, reference)
         self._executors = [LiteralExecutor(model, batch, metrics, reference=referred) for batch in self._batches]
 
     def measure(self, experiment: Experiment) -> tuple[Measured, ...]:

@@ -145,6 +145,19 @@ class SetClaim:
 Claim = EdgeClaim | NodeClaim | ChainClaim | SetClaim
 
 
+def replaced(claim: Claim) -> tuple[Address, ...]:
+    """The nodes whose outputs are replaced by values of the claim's source."""
+    match claim:
+        case EdgeClaim(senders):
+            return senders
+        case NodeClaim(nodes):
+            return nodes
+        case ChainClaim(hops):
+            return hops[:1]
+        case SetClaim(edges):
+            return tuple(dict.fromkeys(sender for sender, _ in edges))
+
+
 def content(claim: Claim) -> dict[str, Any]:
     """The part of a claim that decides its number, in canonical JSON types; labels are left out."""
     how = claim.how

@@ -21,6 +21,7 @@ from circuitgraph.nodes import (
     is_part,
     layer_of,
 )
+from circuitgraph.spec.model import Align
 
 _ODD_OUTPUT = "an output position (>) belongs on an inner node of a chain"
 
@@ -92,6 +93,21 @@ def pruned_problem(address: Address) -> str | None:
     if address.position is not None:
         return f"{address}: weights are the same at every position; write {address.node}"
     return _ODD_OUTPUT if address.output is not None else None
+
+
+def aligned_problem(address: Address, align: Align) -> str | None:
+    """Why `address` has no value in a reference set that is aligned like this."""
+    if Port.PATTERN in address.ports and align is not Align.POSITION:
+        return (
+            f"{address}: a pattern says how the tokens of one prompt look at each other, which align: {align} takes "
+            "apart; set align: position, or patch q, k or v"
+        )
+    if align is Align.NAME and address.position is None:
+        return (
+            f"{address}: align: name gives values at positions alone; write {address}@END or another position, "
+            "or set align: position or align: pooled"
+        )
+    return None
 
 
 def port_problem(address: Address) -> str | None:

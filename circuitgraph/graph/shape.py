@@ -107,6 +107,8 @@ class ModelShape:
                 return f"{node} does not exist: attention and MLP of a block run in parallel in this model"
             case MLP() | Neuron() if not self.mlps:
                 return f"{node} does not exist: this model has no MLPs"
+            case Residual(layer, mid=True) if not self.mlps and 0 <= layer < self.layers:
+                return f"{node} does not exist: this model has no MLPs; write r{layer + 1}"
             case Residual(layer, mid=False) if layer == self.layers:
                 return None  # after the last block
             case _:

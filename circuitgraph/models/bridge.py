@@ -240,10 +240,13 @@ class _Collector:
             if has_mid and site.kind is SiteKind.ATTN_OUT:
                 if site.layer not in self._before:
                     raise ModelError(f"the model never computed {Site(SiteKind.RESID_PRE, site.layer)}")
-                stream = self._before[site.layer] + new
+                before = self._before[site.layer]
+                stream = before + new
                 wanted = self._apply(mid, stream)
                 self._keep(mid, wanted)
-                new = new if wanted is stream else new + (wanted - stream)
+                # What is missing to the stream before, so that a stream of zeros is exactly that; and where nothing
+                # was changed, exactly what attention wrote.
+                new = new if wanted is stream else torch.where(wanted == stream, new, wanted - before)
             self._keep(site, new)
             return None if new is tensor else new
 

@@ -111,3 +111,7 @@ class ReferenceSpec(Section):
     """Which prompt of each reference pair is used."""
     align: Align = Align.POSITION
     """Match by position (prompts of one length), by position name, or pool all positions."""
+
+    def __hash__(self) -> int:
+        # Prompts hold mappings, which have no hash; equal references are equal in the rest too.
+        return hash((self.side, self.align))
