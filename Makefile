@@ -28,8 +28,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_methods.py
 	$(BIN)/python -m tests.matrix
 
 $(BIN)/python:

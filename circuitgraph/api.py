@@ -122,13 +122,22 @@ def test(
         InputError: the spec expects nothing.
         … and everything that `run` raises. A refuted hypothesis raises nothing here: see `Verdicts.check`.
     """
-    from circuitgraph.judging import Verdicts, judge_run, ordered, refuse_nothing_expected
+    from circuitgraph.judging import Verdicts, judge_circuit, judge_run, ordered, refuse_nothing_expected
 
     found = check(spec, overrides)
     refuse_nothing_expected(found.spec, found.graph)
-    result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
+    result = evaluation = None
+    if any(claim.expect is not None for claim in found.graph.claims):
+        result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
+    if found.spec.circuit.expect is not None:
+        from circuitgraph.evaluation.curve import CurveKind
+        from circuitgraph.evaluation.measure import Evaluating  # imports torch
+
+        only = {"circuits": 0, "curve": CurveKind.NONE, "minimality": False}
+        evaluation = Evaluating(spec, overrides, progress, **only).result()
+    judged = [*(judge_run(result) if result else ()), *(judge_circuit(evaluation, found) if evaluation else ())]
     path = None if found.path is None else str(found.path)
-    return Verdicts(found.spec.name, ordered(judge_run(result)), result, path)
+    return Verdicts(found.spec.name, ordered(judged), result, path, evaluation)
 
 
 def attention(

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from circuitgraph.checks import Checked
 from circuitgraph.errors import InputError, RefutedError, UndecidedError
+from circuitgraph.evaluation.records import Evaluation, Share
 from circuitgraph.graph.claims import CircuitGraph, Origin
 from circuitgraph.results.records import RunResult
 from circuitgraph.spec.model import CircuitSpec
+from circuitgraph.spec.source import Place
 from circuitgraph.stats import Verdict
 from circuitgraph.tables import aligned, name_of, shared_labels
 
@@ -23,7 +26,7 @@ class Judged:
     what: str
     quantity: str
     """`effect`, `faithfulness` or `completeness`."""
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     expected: str
@@ -40,6 +43,8 @@ class Judged:
     @property
     def found(self) -> str:
         """`effect -9.2534 [-10.091, -8.4156]`."""
+        if self.value is None:
+            return f"{self.quantity} has no value"
         interval = "" if self.low is None or self.high is None else f" [{self.low:+.5g}, {self.high:+.5g}]"
         return f"{self.quantity} {self.value:+.5g}{interval}"
 
@@ -63,6 +68,8 @@ class Verdicts:
     """The run that the effects are from."""
     path: str | None = None
     """The spec file, if there is one."""
+    evaluation: Evaluation | None = None
+    """The evaluation that faithfulness and completeness are from: the circuit and its complement alone."""
 
     @property
     def verdict(self) -> Verdict:
@@ -117,6 +124,30 @@ def judge_run(result: RunResult) -> tuple[Judged, ...]:
         for row in result.primary
         if row.expected is not None and row.verdict is not None
     )
+
+
+def judge_circuit(evaluation: Evaluation, checked: Checked) -> tuple[Judged, ...]:
+    """The expectations of a circuit as a whole."""
+    found = []
+    for item in evaluation.expected:
+        share: Share = getattr(evaluation.metrics[0], item.what)
+        loc = ("circuit", "expect", item.what)
+        place = Place() if checked.source is None else checked.source.origin(loc)
+        found.append(
+            Judged(
+                what="the circuit as a whole",
+                quantity=item.what,
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                expected=item.region,
+                verdict=item.verdict,
+                pairs=evaluation.pairs,
+                pairs_needed=item.pairs_needed,
+                origin=Origin(place.line, place.column, ".".join(loc)),
+            )
+        )
+    return tuple(found)
 
 
 def ordered(judged: Iterable[Judged]) -> tuple[Judged, ...]:

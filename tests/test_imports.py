@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, str] = {
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results",
     "reading": "errors spec checks execute prepared results",
-    "judging": "errors graph results spec stats tables",
+    "judging": "checks errors evaluation graph results spec stats tables",
     "evaluation": "checks errors graph nodes plans prepared results spec stats",
     "running": "errors spec checks graph plans prepared execute stats results drawing",
     "cli": "errors",

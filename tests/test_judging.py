@@ -201,6 +201,29 @@ def test_exits_tell_refuted_from_undecided_and_name_the_line(command, spec, sett
         assert "pairs would decide it, 12 were measured" in err
 
 
+CIRCUIT = ["circuit.expect.faithfulness.at_least=-0.5", "circuit.expect.completeness.within=2"]
+
+
+def test_a_circuit_is_judged_as_a_whole(spec: Path) -> None:
+    found = cg.test(spec, overrides=CIRCUIT)
+    whole = {item.quantity: item for item in found.judged if item.what == "the circuit as a whole"}
+    assert set(whole) == {"faithfulness", "completeness"}
+    evaluation = cg.evaluate(spec, overrides=CIRCUIT, random=0, curve="none")
+    for name, item in whole.items():
+        share = getattr(evaluation.metrics[0], name)
+        assert (item.value, item.low, item.high) == (share.value, share.low, share.high)
+        assert item.pairs == 12
+    assert found.evaluation is not None
+    assert found.evaluation.runs == 2
+
+
+def test_a_circuit_that_is_not_enough_is_refuted(command, spec) -> None:
+    ended, out, err = command("test", spec, "--set", "circuit.expect.faithfulness.at_least=0.99")
+    assert ended == 1
+    assert "refuted: the circuit as a whole: faithfulness +0." in err
+    assert out.splitlines()[0].startswith("refuted")
+
+
 def test_a_spec_that_holds_exits_0_and_prints_every_verdict(command, spec) -> None:
     ended, out, _ = command("test", spec)
     assert ended == 0

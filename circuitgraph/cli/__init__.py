@@ -18,7 +18,7 @@ from circuitgraph.cli import (  # noqa: F401 (importing a module of commands reg
     reading,
 )
 from circuitgraph.cli.shared import UsageError, app, note
-from circuitgraph.errors import CircuitGraphError, InputError, ResourceError
+from circuitgraph.errors import CircuitGraphError, InputError, ResourceError, VerdictError
 
 __all__ = ["app", "main"]
 
@@ -28,7 +28,8 @@ def main() -> None:
     try:
         status = _invoke(sys.argv[1:])
     except CircuitGraphError as error:
-        note(str(error) if "\n" in str(error) or isinstance(error, InputError) else f"error: {error}")
+        plain = "\n" in str(error) or isinstance(error, InputError | VerdictError)
+        note(str(error) if plain else f"error: {error}")
         status = error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted; --resume goes on with a run")

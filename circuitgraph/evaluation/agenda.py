@@ -75,10 +75,11 @@ class Agenda:
         )
 
 
-def agenda_of(aim: Aim, circuits: int, seed: int, curve: CurveKind) -> Agenda:
-    """The runs for an aim, `circuits` random circuits and a kind of curve."""
+def agenda_of(aim: Aim, circuits: int, seed: int, curve: CurveKind, *, minimality: bool = True) -> Agenda:
+    """The runs for an aim, `circuits` random circuits and a kind of curve; with `minimality`, those that drop parts."""
     circuits = 0 if all_fixed(aim) else circuits
     randoms = random_circuits(aim, circuits, seed)
+    drops = drops_of(aim) if minimality or curve is CurveKind.HYPOTHESIS else ()
     return Agenda(
         aim,
         curve,
@@ -86,7 +87,7 @@ def agenda_of(aim: Aim, circuits: int, seed: int, curve: CurveKind) -> Agenda:
         circuit=aim.alone(aim.circuit, "the circuit alone"),
         rest=aim.knocked_out("the circuit knocked out"),
         empty=None if aim.empty_is_other else aim.alone({}, "the empty circuit"),
-        drops=tuple((d, aim.alone(d.rest, f"the circuit without {d.kind} {d.name}")) for d in drops_of(aim)),
+        drops=tuple((d, aim.alone(d.rest, f"the circuit without {d.kind} {d.name}")) for d in drops),
         random=tuple(aim.alone(parts, f"random circuit {i}") for i, parts in enumerate(randoms)),
         singles=tuple((part, aim.single(part)) for part in aim.every) if curve is CurveKind.ALL else (),
     )

@@ -30,6 +30,7 @@ class Evaluating(Prepared):
         *,
         circuits: int | None = None,
         curve: CurveKind = CurveKind.HYPOTHESIS,
+        minimality: bool = True,
     ) -> None:
         """Check, then load. `circuits`: how many random ones; None = what the spec says.
 
@@ -40,7 +41,7 @@ class Evaluating(Prepared):
         super().__init__(spec, overrides, progress)
         random = self.checked.spec.circuit.random
         wanted = random.circuits if circuits is None else circuits
-        self.agenda: Agenda = agenda_of(aim_of(self.checked), wanted, random.seed, curve)
+        self.agenda: Agenda = agenda_of(aim_of(self.checked), wanted, random.seed, curve, minimality=minimality)
         self._found: dict[tuple[str, str], Measured] = {}
 
     def result(self) -> Evaluation:
@@ -54,8 +55,8 @@ class Evaluating(Prepared):
         ranking: tuple[Part, ...] = tuple(part for part, _ in agenda.singles) or tuple(aim.circuit)
         self.expect_steps(agenda.first, *([agenda.curve_plan(ranking)] if curved else []))
         plans = [self._measure(agenda.first)]
-        ranking = self._ranking()
         if curved:
+            ranking = self._ranking()
             plans.append(self._measure(agenda.curve_plan(ranking)))
         clusters, seed = self.prompts.clusters, self.checked.spec.intervention.seed
         columns = [metric.column for metric in self.metrics]

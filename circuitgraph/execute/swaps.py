@@ -8,7 +8,7 @@ Current, not base: with base writes, chained edges would be counted twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
 from typing import assert_never
 
@@ -31,7 +31,7 @@ class _Change:
     """A sender's part in what a receiver reads: where its write is exchanged, and for what."""
 
     spot: Spot
-    source: Source = field(hash=False)  # reference prompts may hold what has no hash
+    source: Source
     position: Position | None
     kept: tuple[Position, ...]
     received_at: Position | None
