@@ -78,7 +78,7 @@ def _cells(row: Row, name: str, decimals: int, usual: Mapping[str, str]) -> tupl
     if row.draw_std is not None:
         remarks.append(f"± {row.draw_std:.{decimals}f} between {row.draws} draws")
     if row.verdict is not None:
-        remarks.append(f"{row.verdict}: expected {row.expected}")
+        remarks.append("as expected" if row.verdict == "supported" else f"{row.verdict}: expected {row.expected}")
     return (
         f"{name} ({unusual})" if unusual else name,
         f"{row.effect:+.{decimals}f}",

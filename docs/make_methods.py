@@ -21,11 +21,10 @@ from circuitgraph.tables import ranked_table
 
 PAGE = Path(__file__).with_name("methods.md")
 SHOWN = re.compile(
-    r"```yaml\n(?P<spec>.*?)```\n\n(?P<command>    circuitgraph (?P<verb>run|test) [\w.]+)\n\n"
-    r"<!-- output -->\n(?P<output>(?:(?:    .*)?\n)*?)(?=\n?\S)",
-    re.DOTALL,
+    r"```yaml\n(?P<spec>(?:(?!```)[^\n]*\n)*)```\n\n"
+    r"(?P<command>    circuitgraph (?P<verb>run|test) [\w.]+)\n\n"
+    r"<!-- output -->\n(?P<output>(?:(?:    [^\n]*)?\n)*)"
 )
-WIDTH = 120
 
 
 def shown(text: str) -> Iterator[tuple[str, str, str]]:
@@ -49,7 +48,7 @@ def page(text: str) -> str:
         with TemporaryDirectory() as directory:
             output = printed(found["spec"], found["verb"], Path(directory))
         lines = "\n".join(f"    {line}".rstrip() for line in output.splitlines())
-        return f"```yaml\n{found['spec']}```\n\n{found['command']}\n\n<!-- output -->\n\n{lines}\n"
+        return f"```yaml\n{found['spec']}```\n\n{found['command']}\n\n<!-- output -->\n\n{lines}\n\n"
 
     return SHOWN.sub(write, text)
 

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -44,12 +45,7 @@ SPECS = [
 
 def test_the_spec_reference_is_up_to_date():
     """`make docs` writes it anew."""
-    found = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    assert (ROOT / "docs" / "spec.md").read_text(encoding="utf-8") == module.reference()
+    assert (ROOT / "docs" / "spec.md").read_text(encoding="utf-8") == script("make_reference").reference()
 
 
 def test_the_pages_hold_specs():
@@ -68,6 +64,37 @@ def test_every_spec_on_a_page_is_valid(page, text, tmp_path):
     assert checked.unchecked == ()
     assert checked.warnings == ()
     assert checked.graph.claims
+
+
+def script(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    found = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+METHODS = script("make_methods")
+SHOWN = list(METHODS.shown((ROOT / "docs" / "methods.md").read_text(encoding="utf-8")))
+
+
+def test_every_technique_is_shown():
+    assert len(SHOWN) == 7
+    assert all(output for _, _, output in SHOWN)
+
+
+@pytest.mark.parametrize(("spec", "verb", "output"), SHOWN, ids=[yaml.safe_load(spec)["name"] for spec, _, _ in SHOWN])
+def test_what_the_methods_page_shows_is_what_its_specs_print(spec, verb, output, tmp_path):
+    """Word by word; numbers to what float32 may differ by between machines. `make docs` writes the page anew."""
+    again = METHODS.printed(spec, verb, tmp_path).split()
+    shown = output.split()
+    assert len(again) == len(shown)
+    for ours, theirs in zip(again, shown, strict=True):
+        if ours != theirs:
+            here, there = (float(word.strip("[],%")) for word in (ours, theirs))
+            assert here == pytest.approx(there, rel=0.01, abs=0.002), (ours, theirs)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
