@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from circuitgraph.evaluation.records import Expected, MetricScores
-from circuitgraph.spec.model import CircuitExpectSpec, ExpectSpec
-from circuitgraph.stats import Region, judge
-
-
-def region_of(expect: ExpectSpec) -> Region:
-    """The accepted values; `sign` leaves 0 itself out."""
-    low, high = expect.bounds
-    return Region(low, high, expect.sign == "positive" and low == 0, expect.sign == "negative" and high == 0)
+from circuitgraph.results import region_of
+from circuitgraph.spec.model import CircuitExpectSpec
+from circuitgraph.stats import judge
 
 
 def judged(expect: CircuitExpectSpec | None, scores: MetricScores, pairs: int) -> tuple[Expected, ...]:

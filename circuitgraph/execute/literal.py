@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from circuitgraph.errors import InputError, RefusedError
 from circuitgraph.execute.bind import Batch, BoundMetric
+from circuitgraph.execute.edits import Edit, Release, both, of_site, write_of
 from circuitgraph.execute.references import Reference, Values
 from circuitgraph.execute.spots import Spot, input_spots, layer_after, output_spot, value_spots
 from circuitgraph.execute.swaps import swap_writes
@@ -72,29 +72,6 @@ def refuse_all(experiments: Sequence[Experiment]) -> None:
     reasons = [f"'{e.label}': {reason}" for e in experiments if (reason := refuses(e)) is not None]
     if reasons:
         raise RefusedError("\n".join(reasons))
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Put a slice of `value` at a spot, at the tokens `where` [batch, pos] (None = everywhere)."""
-
-    spot: Spot
-    value: Tensor
-    where: Tensor | None
-
-    def __call__(self, old: Tensor) -> Tensor:
-        return self.spot.put(old, self.value, self.where)
-
-
-@dataclass(frozen=True)
-class Release:
-    """Let a spot follow the run, at the tokens `where` [batch, pos] (None = everywhere), while its site is frozen."""
-
-    spot: Spot
-    where: Tensor | None
-
-
-T = TypeVar("T", Edit, Release)
 
 
 @dataclass(frozen=True)
@@ -195,7 +172,7 @@ class LiteralExecutor:
         if isolation.free is Free.NONE:
             edits = self._held_neurons(base, edits, frozen)
         sites = {*frozen, *(edit.spot.site for edit in edits)}
-        writes = {site: _write(frozen.get(site), at(released, site), at(edits, site)) for site in sites}
+        writes = {site: write_of(frozen.get(site), of_site(released, site), of_site(edits, site)) for site in sites}
         spots = tuple(spot for address in isolation.record for spot in input_spots(address, self.model.shape))
         stop = layer_after(spots, self.model.shape)
         if stop is not None:
@@ -278,7 +255,7 @@ class LiteralExecutor:
             return spot.view is None or (spot.site.layer, spot.view) == only
 
         chosen = [edit for edit in edits if wanted(edit.spot)] + list(held)
-        writes = {edit.spot.site: _write(None, (), at(chosen, edit.spot.site)) for edit in chosen}
+        writes = {edit.spot.site: write_of(None, (), of_site(chosen, edit.spot.site)) for edit in chosen}
         if not swaps:
             return writes
         return swap_writes(self.model, self.batch, swaps, values, wanted, writes)
@@ -328,30 +305,6 @@ class LiteralExecutor:
         if self._reference is None:
             raise InputError("mean and resample need a reference set, and none was given")
         return self._reference
-
-
-def at(items: Sequence[T], site: Site) -> list[T]:
-    """Those that concern a site."""
-    return [item for item in items if item.spot.site == site]
-
-
-def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """The tokens that two masks share; None = everywhere."""
-    return b if a is None else a if b is None else a & b
-
-
-def _write(frozen: Tensor | None, released: Sequence[Release], edits: Sequence[Edit]) -> Write:
-    """Start from the frozen value, but for what is released, or from the current one; apply the edits in order."""
-
-    def write(old: Tensor) -> Tensor:
-        new = old if frozen is None else frozen
-        for release in released:
-            new = release.spot.put(new, old, release.where)
-        for edit in edits:
-            new = edit(new)
-        return new
-
-    return write
 
 
 def _swapped_views(swaps: Sequence[Swap], model: TransformerModel) -> list[tuple[int, int]]:

@@ -106,32 +106,50 @@ def _part(
     progress: Progress,
 ) -> tuple[Measured, ...]:
     """Batches outside, experiments inside: the caches of one batch at a time are in memory."""
-    shape = (len(experiments), len(metrics), pairs)
-    base, other = np.empty(shape), np.full(shape, np.nan)
-    patched = [np.empty((len(metrics), pairs, experiment.repeat)) for experiment in experiments]
-    paired = all(batch.corrupted is not None for batch in batches)
+    tables = [Table(experiment, metrics, pairs) for experiment in experiments]
     patterns = any(Port.PATTERN in address.ports for e in experiments for address in addresses_of(e))
     for batch in batches:
         executor = LiteralExecutor(model, batch, metrics, reference=reference, patterns=patterns)
-        rows = np.array(batch.rows)
-        for e, experiment in enumerate(experiments):
-            for m, (here, there) in enumerate(executor.unpatched(experiment.base)):
-                base[e, m, rows] = here.cpu().numpy()
-                if there is not None:
-                    other[e, m, rows] = there.cpu().numpy()
-            for draw in range(experiment.repeat):
-                for m, value in enumerate(executor.patched(experiment, draw)):
-                    patched[e][m, rows, draw] = value.cpu().numpy()
+        for table in tables:
+            table.measure(executor)
             progress(1)
-    return tuple(
-        Measured(
-            id=experiment.id,
-            metric=metric.column,
-            metric_base=base[e, m],
-            metric_other=other[e, m] if paired else None,
-            metric_patched=patched[e][m].mean(axis=-1),
-            draws=patched[e][m] if experiment.repeat > 1 else None,
+    return tuple(measured for table in tables for measured in table.measured())
+
+
+class Table:
+    """The values of one experiment, filled batch by batch: [metrics, pairs], of draws [metrics, pairs, draws]."""
+
+    def __init__(self, experiment: Experiment, metrics: Sequence[BoundMetric], pairs: int) -> None:
+        self._experiment = experiment
+        self._columns = [metric.column for metric in metrics]
+        shape = (len(metrics), pairs)
+        self._base, self._other = np.empty(shape), np.full(shape, np.nan)
+        self._patched = np.empty((*shape, experiment.repeat))
+        self._paired = True
+
+    def measure(self, executor: LiteralExecutor) -> None:
+        """Run the experiment on the executor's batch."""
+        rows = np.array(executor.batch.rows)
+        for m, (here, there) in enumerate(executor.unpatched(self._experiment.base)):
+            self._base[m, rows] = here.cpu().numpy()
+            if there is None:
+                self._paired = False
+            else:
+                self._other[m, rows] = there.cpu().numpy()
+        for draw in range(self._experiment.repeat):
+            for m, value in enumerate(executor.patched(self._experiment, draw)):
+                self._patched[m, rows, draw] = value.cpu().numpy()
+
+    def measured(self) -> tuple[Measured, ...]:
+        """One record per metric; without another run where some pair has none."""
+        return tuple(
+            Measured(
+                id=self._experiment.id,
+                metric=column,
+                metric_base=self._base[m],
+                metric_other=self._other[m] if self._paired else None,
+                metric_patched=self._patched[m].mean(axis=-1),
+                draws=self._patched[m] if self._experiment.repeat > 1 else None,
+            )
+            for m, column in enumerate(self._columns)
         )
-        for e, experiment in enumerate(experiments)
-        for m, metric in enumerate(metrics)
-    )

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from circuitgraph.execute.bind import BoundMetric, bind_batches
 from circuitgraph.execute.literal import LiteralExecutor, refuse_all
-from circuitgraph.execute.run import BATCH, reference_values
+from circuitgraph.execute.run import BATCH, Table, reference_values
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prompts.pairs import PromptSet
@@ -43,33 +41,13 @@ class Session:
         refuse_all([widest])
         self._metrics = tuple(metrics)
         self._pairs = len(prompts)
-        self._batches = bind_batches(Plan("session", (widest,)), prompts, metrics, model.shape, model.device, BATCH)
+        batches = bind_batches(Plan("session", (widest,)), prompts, metrics, model.shape, model.device, BATCH)
         referred = reference_values(model, [widest], prompts, reference)
-        self._executors = [LiteralExecutor(model, batch, metrics, reference=referred) for batch in self._batches]
+        self._executors = [LiteralExecutor(model, batch, metrics, reference=referred) for batch in batches]
 
     def measure(self, experiment: Experiment) -> tuple[Measured, ...]:
         """One experiment under each metric, on all pairs."""
-        shape = (len(self._metrics), self._pairs)
-        base, other = np.empty(shape), np.full(shape, np.nan)
-        patched = np.empty((*shape, experiment.repeat))
-        for batch, executor in zip(self._batches, self._executors, strict=True):
-            rows = np.array(batch.rows)
-            for m, (here, there) in enumerate(executor.unpatched(experiment.base)):
-                base[m, rows] = here.cpu().numpy()
-                if there is not None:
-                    other[m, rows] = there.cpu().numpy()
-            for draw in range(experiment.repeat):
-                for m, value in enumerate(executor.patched(experiment, draw)):
-                    patched[m, rows, draw] = value.cpu().numpy()
-        paired = all(batch.corrupted is not None for batch in self._batches)
-        return tuple(
-            Measured(
-                id=experiment.id,
-                metric=metric.column,
-                metric_base=base[m],
-                metric_other=other[m] if paired else None,
-                metric_patched=patched[m].mean(axis=-1),
-                draws=patched[m] if experiment.repeat > 1 else None,
-            )
-            for m, metric in enumerate(self._metrics)
-        )
+        table = Table(experiment, self._metrics, self._pairs)
+        for executor in self._executors:
+            table.measure(executor)
+        return table.measured()

@@ -1,7 +1,7 @@
 """What a run found and where it is kept. No torch; pandas and pyarrow on first use."""
 
 from circuitgraph.results.directory import RunDirectory, check_place
-from circuitgraph.results.judged import with_percentiles, with_verdicts
+from circuitgraph.results.judged import region_of, with_percentiles, with_verdicts
 from circuitgraph.results.load import load_run
 from circuitgraph.results.provenance import provenance
 from circuitgraph.results.records import Measured, Row, RunResult
@@ -16,6 +16,7 @@ __all__ = [
     "check_place",
     "load_run",
     "provenance",
+    "region_of",
     "stretched_warning",
     "summarise",
     "with_percentiles",
