@@ -4,7 +4,7 @@ After each block
 
     circuitgraph run NAME.yaml
 
-what the command prints is put between markers; `printed` is also what tests compare the page with.
+what the command prints is put; `printed` is also what tests compare the page with.
 
 python docs/make_methods.py
 """
@@ -12,33 +12,43 @@ python docs/make_methods.py
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import circuitgraph as cg
-from circuitgraph.tables import ranked_table
+import typer
+
+from circuitgraph.cli import app
 
 PAGE = Path(__file__).with_name("methods.md")
 SHOWN = re.compile(
     r"```yaml\n(?P<spec>(?:(?!```)[^\n]*\n)*)```\n\n"
-    r"(?P<command>    circuitgraph (?P<verb>run|test) [\w.]+)\n\n"
+    r"(?P<command>    circuitgraph [^\n]*)\n\n"
     r"<!-- output -->\n(?P<output>(?:(?:    [^\n]*)?\n)*)"
 )
 
 
 def shown(text: str) -> Iterator[tuple[str, str, str]]:
-    """Spec, verb and the output that the page shows, for each command on it."""
+    """Spec, command and the output that the page shows, for each command on it."""
     for found in SHOWN.finditer(text):
         output = "\n".join(line.removeprefix("    ") for line in found["output"].strip("\n").splitlines())
-        yield found["spec"], found["verb"], output
+        yield found["spec"], found["command"].strip(), output
 
 
-def printed(spec: str, verb: str, directory: Path) -> str:
-    """What `circuitgraph VERB` prints for a spec."""
-    path = directory / "spec.yaml"
-    path.write_text(spec, encoding="utf-8")
-    return ranked_table(cg.run(path), 30) if verb == "run" else cg.test(path).text()
+def printed(spec: str, command: str, directory: Path) -> str:
+    """What a command prints for a spec, run in a directory that may be written to."""
+    (directory / "spec.yaml").write_text(spec, encoding="utf-8")
+    words = [str(directory / word) if word.endswith(".yaml") else word for word in shlex.split(command)[1:]]
+    words = [str(directory / "spec.yaml") if i == 1 else word for i, word in enumerate(words)]
+    if words[0] == "run":
+        words += ["--out", str(directory / "run")]
+    out = StringIO()
+    with redirect_stdout(out), typer.main.get_command(app).make_context("circuitgraph", words) as context:
+        context.command.invoke(context)
+    return out.getvalue().strip("\n")
 
 
 def page(text: str) -> str:
@@ -46,7 +56,7 @@ def page(text: str) -> str:
 
     def write(found: re.Match[str]) -> str:
         with TemporaryDirectory() as directory:
-            output = printed(found["spec"], found["verb"], Path(directory))
+            output = printed(found["spec"], found["command"], Path(directory))
         lines = "\n".join(f"    {line}".rstrip() for line in output.splitlines())
         return f"```yaml\n{found['spec']}```\n\n{found['command']}\n\n<!-- output -->\n\n{lines}\n\n"
 

@@ -81,14 +81,16 @@ SHOWN = list(METHODS.shown((ROOT / "docs" / "methods.md").read_text(encoding="ut
 
 
 def test_every_technique_is_shown():
-    assert len(SHOWN) == 7
+    assert len(SHOWN) == 10
     assert all(output for _, _, output in SHOWN)
 
 
-@pytest.mark.parametrize(("spec", "verb", "output"), SHOWN, ids=[yaml.safe_load(spec)["name"] for spec, _, _ in SHOWN])
-def test_what_the_methods_page_shows_is_what_its_specs_print(spec, verb, output, tmp_path):
+@pytest.mark.parametrize(
+    ("spec", "command", "output"), SHOWN, ids=[yaml.safe_load(spec)["name"] for spec, _, _ in SHOWN]
+)
+def test_what_the_methods_page_shows_is_what_its_specs_print(spec, command, output, tmp_path):
     """Word by word; numbers to what float32 may differ by between machines. `make docs` writes the page anew."""
-    again = METHODS.printed(spec, verb, tmp_path).split()
+    again = METHODS.printed(spec, command, tmp_path).split()
     shown = output.split()
     assert len(again) == len(shown)
     for ours, theirs in zip(again, shown, strict=True):
