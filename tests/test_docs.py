@@ -63,7 +63,7 @@ def test_every_spec_on_a_page_is_valid(page, text, tmp_path):
     checked = check(spec)
     assert checked.unchecked == ()
     assert checked.warnings == ()
-    assert checked.graph.claims
+    assert checked.graph.claims or checked.spec.attention is not None or checked.spec.discover is not None
 
 
 def script(name: str) -> ModuleType:

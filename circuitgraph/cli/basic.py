@@ -191,4 +191,5 @@ def _run_report(result: RunResult) -> dict[str, Any]:
         "provenance": dict(result.provenance),
         "warnings": list(result.warnings),
         "rows": [asdict(row) for row in result.rows],
+        "baseline": [asdict(row) for row in result.baseline],
     }
