@@ -362,7 +362,7 @@ def test_ctrl_c_exits_130_and_resume_gives_the_same_rows(circuitgraph, spec, tmp
         patch.setattr(run_module, "_part", interrupted)
         ended = circuitgraph("run", spec, "--out", "broken")
     assert ended.status == 130
-    assert "interrupted; --resume goes on with a run" in ended.err
+    assert "interrupted; --resume goes on with it" in ended.err
     assert ended.out == ""
     assert json.loads((tmp_path / "broken/run.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "broken/edges.parquet").exists()
