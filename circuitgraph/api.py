@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitgraph.catalog import MetricParams, metrics
-from circuitgraph.checks import SpecLike, check
+from circuitgraph.checks import Checked, SpecLike
+from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
+from circuitgraph.spec.model import CircuitSection
 from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
@@ -43,18 +45,38 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> CircuitSpec:
     return load_spec(path, overrides).in_directory(Path(path).parent)
 
 
+def check(spec: SpecLike, overrides: Sequence[str] = ()) -> Checked:
+    """Check a spec, and what its `circuit:` and `discover:` sections ask of it; torch is not imported.
+
+    Raises:
+        SpecError, InputError: everything that is wrong with the spec, or with its circuit, or with what it looks for.
+        FileError: a file cannot be read.
+        ModelError: the model's config cannot be read.
+    """
+    found = check_spec(spec, overrides)
+    if found.spec.circuit != CircuitSection():
+        from circuitgraph.evaluation.aim import aim_of
+
+        aim_of(found)
+    if found.spec.discover is not None:
+        from circuitgraph.discovery.asked import check_discovery
+
+        check_discovery(found)
+    return found
+
+
 def plan(spec: SpecLike, overrides: Sequence[str] = ()) -> Plan:
     """The plan of a spec: one experiment per edge, chain, set or node; torch is not imported.
 
     Raises:
         SpecError: everything that is wrong with the spec.
     """
-    return build_plan(check(spec, overrides).graph)
+    return build_plan(check_spec(spec, overrides).graph)
 
 
 def explain(spec: SpecLike, overrides: Sequence[str] = ()) -> str:
     """The plan in words: three readable stages per edge."""
-    found = check(spec, overrides)
+    found = check_spec(spec, overrides)
     return explain_plan(build_plan(found.graph), metric_names(found.spec))
 
 
@@ -124,7 +146,7 @@ def test(
     """
     from circuitgraph.judging import Verdicts, judge_circuit, judge_run, ordered, refuse_nothing_expected
 
-    found = check(spec, overrides)
+    found = check_spec(spec, overrides)
     refuse_nothing_expected(found.spec, found.graph)
     result = evaluation = None
     if any(claim.expect is not None for claim in found.graph.claims):
@@ -273,7 +295,7 @@ def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layer
     if isinstance(what, RunResult):
         positions = what.provenance.get("settings", {}).get("positions")
         return draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
-    found = check(what)
+    found = check_spec(what)
     positions = found.prompts.position_names() if found.prompts else None
     return draw(found.graph, path, layout=layout, title=title, positions=positions)
 

@@ -132,7 +132,8 @@ def judge_circuit(evaluation: Evaluation, checked: Checked) -> tuple[Judged, ...
     for item in evaluation.expected:
         share: Share = getattr(evaluation.metrics[0], item.what)
         loc = ("circuit", "expect", item.what)
-        place = Place() if checked.source is None else checked.source.origin(loc)
+        written = checked.source is not None and loc in checked.source.values
+        place = checked.source.origin(loc) if checked.source is not None and written else Place()
         found.append(
             Judged(
                 what="the circuit as a whole",

@@ -43,7 +43,13 @@ SECTIONS = {
     "EdgeSpec": "edges",
     "PairOfEnds": "edges: set",
     "NodeSpec": "nodes",
+    "ExpectSpec": "expect",
+    "CircuitSection": "circuit",
+    "RandomSpec": "circuit.random",
+    "CircuitExpectSpec": "circuit.expect",
+    "BaselineSpec": "baseline",
     "AttentionSection": "attention",
+    "DiscoverSection": "discover",
 }
 """Definition -> heading, in the order of the page. Generators follow `prompts.pairs`."""
 

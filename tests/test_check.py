@@ -311,6 +311,23 @@ class TestPrompts:
         check_size(PromptsSpec(file="pairs.jsonl"), PromptSet((pair,)), shape, findings)
         assert [problem.message for problem in findings.problems] == ([f"prompts: {message}"] if message else [])
 
+    def test_settings_that_nothing_uses(self):
+        reference = {"prompts": {"pairs": PAIRS}, "align": "pooled"}
+        how = {"draws": 3, "reference": reference}
+        assert checked(intervention=how, baseline={}, nodes=["a0.h0"]).warnings == (
+            "intervention.draws is 3, and no source is resample: nothing is drawn",
+            "intervention.reference is not used: no source is mean or resample",
+            "baseline has random edges beside single edges only, and no entry is one",
+        )
+        assert checked(intervention=how | {"source": "resample"}, nodes=["a0.h0"]).warnings == ()
+        edges = [edge("a0.h0", "logits")]
+        assert checked(intervention=how, circuit={"source": "resample"}, edges=edges, baseline={}).warnings == ()
+
+    def test_a_position_that_is_nowhere_is_told_once(self):
+        how = {"source": "mean", "reference": {"prompts": {"pairs": PAIRS}, "align": "name"}}
+        (found,) = messages(intervention=how, nodes=["a0.h0@NOPE"])
+        assert found.startswith("nodes.0.node.0: 'NOPE' is no position of these prompts")
+
     def test_pairs_that_come_again_are_not_independent(self):
         claims = [edge("a0.h0", "logits")]
         twice = [*PAIRS, PAIRS[1] | {"positions": {}}, PAIRS[0], PAIRS[1]]

@@ -188,6 +188,31 @@ def test_check_lists_every_problem_and_exits_2(circuitgraph, checkpoint, tmp_pat
     assert "tiny.yaml:" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"circuit": {"of": "nodes", "keep": ["a9.h0"]}}, "a9.h0 has layer 9; this model has layers 0 to 2"),
+        ({"circuit": {"keep": ["a0.h0"]}}, "this circuit is one of edges"),
+        ({"circuit": {"source": "mean"}}, "source: mean needs a reference set"),
+        ({"circuit": {"expect": {"faithfulness": "positive"}}, "edges": []}, "a circuit is what edges: add up to"),
+        ({"circuit": {"base": "corrupted"}, "edges": [{"sender": "m0.n3", "receiver": "logits"}]}, "m0.n3 sends no"),
+        ({"discover": {"method": "acdc"}}, "acdc needs a threshold τ above 0"),
+        ({"discover": {"of": "nodes", "method": "acdc", "most": 3, "threshold": 1}}, "'most' goes with method"),
+    ],
+)  # fmt: skip
+def test_check_finds_what_evaluate_and_discover_would_refuse(circuitgraph, checkpoint, tmp_path, sections, message):
+    ended = circuitgraph("check", write_spec(tmp_path, checkpoint("gpt2"), **sections))
+    assert ended.status == 2
+    assert message in ended.err
+    assert ended.out == ""
+
+
+def test_run_does_not_need_a_circuit_as_a_whole(circuitgraph, checkpoint, tmp_path):
+    edges = [{"sender": "m0.n3", "receiver": "logits"}]
+    path = write_spec(tmp_path, checkpoint("gpt2"), edges=edges, nodes=[], circuit={"base": "corrupted"})
+    assert circuitgraph("run", path).status == 0
+
+
 def test_plan_shows_three_stages_per_edge_and_the_cost(circuitgraph, spec):
     ended = circuitgraph("plan", spec)
     assert ended.status == 0
@@ -337,7 +362,7 @@ def test_ctrl_c_exits_130_and_resume_gives_the_same_rows(circuitgraph, spec, tmp
         patch.setattr(run_module, "_part", interrupted)
         ended = circuitgraph("run", spec, "--out", "broken")
     assert ended.status == 130
-    assert "interrupted; --resume goes on with a run" in ended.err
+    assert "interrupted; --resume goes on with it" in ended.err
     assert ended.out == ""
     assert json.loads((tmp_path / "broken/run.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "broken/edges.parquet").exists()

@@ -622,6 +622,19 @@ def test_one_clear_message(known, circuitgraph, arguments, sections, message):  
     assert list(Path().iterdir()) == []
 
 
+def test_ctrl_c_leaves_nothing_behind(known, circuitgraph, monkeypatch):  # noqa: F811
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    spec = write_spec(known)
+    before = sorted(spec.parent.iterdir())
+    monkeypatch.setattr("circuitgraph.discovery.finding.rank", interrupted)
+    ended = circuitgraph("discover", spec, "-o", "found.yaml")
+    assert (ended.status, ended.out, ended.err.splitlines()[-1]) == (130, "", "interrupted")
+    assert list(Path().glob("found*")) == []
+    assert sorted(spec.parent.iterdir()) == before
+
+
 def test_files_in_the_way(known, circuitgraph):  # noqa: F811
     spec = write_spec(known)
     Path("found.pairs.jsonl").write_text("precious")
@@ -636,6 +649,11 @@ def test_files_in_the_way(known, circuitgraph):  # noqa: F811
     assert (ended.status, "there is no directory 'no'" in ended.err) == (5, True)
     ended = circuitgraph("discover", spec, "-o", ".")
     assert (ended.status, "'.' is a directory" in ended.err) == (5, True)
+    ended = circuitgraph("discover", spec, "-o", "found.py", "--force")
+    assert (ended.status, "let it end in .yaml or .yml" in ended.err) == (2, True)
+    ended = circuitgraph("discover", spec, "-o", "/proc/found.yaml")
+    assert (ended.status, "cannot write /proc/found.yaml" in ended.err) == (5, True)
+    assert "forward passes" not in ended.err, "told before anything runs"
     before = spec.read_text()
     ended = circuitgraph("discover", spec, "-o", spec, "--force")
     assert (ended.status, "is what the search starts from" in ended.err) == (2, True)

@@ -389,6 +389,26 @@ def test_misuse_is_told_before_anything_runs(circuitgraph, arguments, message):
     assert "runs over all pairs" not in ended.err
 
 
+@pytest.mark.parametrize("place", ["/proc/report.json", "report.json"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_runs(circuitgraph, tmp_path, place):
+    (tmp_path / "report.json").mkdir()
+    ended = circuitgraph("evaluate", IOI_MINI, "-o", place)
+    assert ended.status == 5
+    assert f"cannot write {place}: " in ended.err
+    assert "runs over all pairs" not in ended.err
+
+
+def test_ctrl_c_leaves_nothing_behind(circuitgraph, tmp_path, monkeypatch):
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("circuitgraph.evaluation.measure.scores", interrupted)
+    arguments = ("--set", "prompts.generator.n=2", "--random", "0", "--curve", "none", "-o", "report.json")
+    ended = circuitgraph("evaluate", IOI_MINI, *arguments)
+    assert (ended.status, ended.out, ended.err.splitlines()[-1]) == (130, "", "interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_keep_that_holds_every_node(tmp_path):
     spec = written(tmp_path / "kept.yaml", circuit={"of": "nodes", "keep": ["a*.h*"]})
     with pytest.raises(cg.CircuitGraphError, match="keep holds every node of the circuit"):

@@ -220,7 +220,7 @@ def test_a_circuit_is_judged_as_a_whole(spec: Path) -> None:
 def test_a_circuit_that_is_not_enough_is_refuted(command, spec) -> None:
     ended, out, err = command("test", spec, "--set", "circuit.expect.faithfulness.at_least=0.99")
     assert ended == 1
-    assert "refuted: the circuit as a whole: faithfulness " in err
+    assert "judged.yaml: circuit.expect.faithfulness: refuted: the circuit as a whole: faithfulness " in err
     assert out.splitlines()[0].startswith("refuted")
 
 

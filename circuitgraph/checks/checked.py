@@ -118,7 +118,8 @@ class _Check:
         graph, problems = expand(spec, shape, self.findings.source, each)
         self.findings.problems += problems
         self._check_overlaps(graph, places)
-        needs.check_alignment(graph, reference, self.findings)
+        needs.check_alignment(graph, places, reference, self.findings)
+        self.warnings += needs.unused_settings(spec, graph)
         if prompts is not None:
             self._check_prompts(spec, graph, prompts, reference)
         if readers:

@@ -16,7 +16,7 @@ from circuitgraph.graph.rules import aligned_problem
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Position
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.spec.model import Align, BaseRun, CircuitSpec, PromptsSpec, ReferenceSpec
+from circuitgraph.spec.model import Align, BaseRun, CircuitSpec, PromptsSpec, ReferenceSpec, SourceKind
 from circuitgraph.spec.source import Loc
 
 PROMPTS: Loc = ("prompts",)
@@ -65,12 +65,16 @@ def check_expectations(spec: CircuitSpec, graph: CircuitGraph, findings: Finding
     parameters = entry.read(spec.metrics[0].parameters)
     for claim in graph.claims:
         own = not isinstance(parameters, KLParams) or parameters.to.value in ("base", claim.how.base.value)
-        if own and claim.expect is not None and claim.expect.sign is not None:
+        if not own or claim.expect is None:
+            continue
+        if claim.expect.sign is not None:
             findings.add_at(
                 claim.origin,
                 f"expect: a sign says nothing of {name}, which is 0 for the base run and never negative; "
                 "write at_least, at_most or within",
             )
+        elif claim.expect.bounds[1] < 0:
+            findings.add_at(claim.origin, f"expect: {name} is 0 for the base run and never negative")
 
 
 def check_sources(spec: PromptsSpec, graph: CircuitGraph, prompts: PromptSet, findings: Findings) -> None:
@@ -102,9 +106,12 @@ def check_reference(
         findings.add(REFERENCE, f"source: resample needs at least 2 reference prompts, not {len(reference)}")
 
 
-def check_alignment(graph: CircuitGraph, reference: PromptSet | None, findings: Findings) -> None:
-    """Note the nodes that have no value in the reference set, once for each entry; None = it could not be read."""
-    places = Places(reference)
+def check_alignment(graph: CircuitGraph, places: Places, reference: PromptSet | None, findings: Findings) -> None:
+    """Note the nodes that have no value in the reference set, once for each entry; None = it could not be read.
+
+    Positions that the prompts themselves lack (`places`) are no fault of the reference set.
+    """
+    in_reference = Places(reference)
     noted: set[Origin] = set()
     for claim in graph.claims:
         source = claim.how.source
@@ -114,7 +121,7 @@ def check_alignment(graph: CircuitGraph, reference: PromptSet | None, findings: 
         for address in replaced(claim):
             problem = aligned_problem(address, align)
             if problem is None and align is Align.NAME and address.position is not None:
-                missing = places.problem_with(address.position)
+                missing = None if places.problem_with(address.position) else in_reference.problem_with(address.position)
                 problem = missing and f"{address}: align: name needs this position in the reference prompts: {missing}"
             if problem is not None:
                 findings.add_at(claim.origin, problem)
@@ -148,6 +155,21 @@ def none_of_them(prompts: PromptSet) -> str:
     """Which pairs have no corrupted prompt, in words: `pair 3 has none`."""
     lacking = _unpaired(prompts)
     return f"{which(lacking, len(prompts))} {_have(lacking)} none"
+
+
+def unused_settings(spec: CircuitSpec, graph: CircuitGraph) -> list[str]:
+    """Warnings for settings that ask for something which no entry does."""
+    how, found = spec.intervention, []
+    kinds = {how.source, spec.circuit.source}
+    sources = [claim.how.source for claim in graph.claims]
+    if how.draws > 1 and SourceKind.RESAMPLE not in kinds and not any(isinstance(s, Resample) for s in sources):
+        found.append(f"intervention.draws is {how.draws}, and no source is resample: nothing is drawn")
+    unread = not kinds & {SourceKind.MEAN, SourceKind.RESAMPLE}
+    if how.reference is not None and unread and not any(isinstance(s, Mean | Resample) for s in sources):
+        found.append("intervention.reference is not used: no source is mean or resample")
+    if spec.baseline is not None and not any(len(e.senders) == len(e.receivers) == 1 for e in graph.edges):
+        found.append("baseline has random edges beside single edges only, and no entry is one")
+    return found
 
 
 def identical_pairs(graph: CircuitGraph, prompts: PromptSet) -> str | None:

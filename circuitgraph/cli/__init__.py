@@ -32,7 +32,7 @@ def main() -> None:
         note(str(error) if plain else f"error: {error}")
         status = error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        note("interrupted; --resume goes on with a run")
+        note("interrupted; --resume goes on with it" if sys.argv[1:2] == ["run"] else "interrupted")
         status = 130
     except BrokenPipeError:
         # The reader of stdout went away (`| head`): not an error.

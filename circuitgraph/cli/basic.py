@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @app.command()
 def check(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = False) -> None:
     """Find everything that is wrong with a spec, before any model runs."""
-    checked = checked_spec(spec, set_, strict)
+    from circuitgraph import api
+
+    checked = checked_spec(spec, set_, strict, api.check)
     if as_json:
         print_json(_check_report(checked))
         return

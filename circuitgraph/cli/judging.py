@@ -36,7 +36,7 @@ def evaluate(
     from circuitgraph.evaluation.aim import aim_of
     from circuitgraph.evaluation.curve import CurveKind
     from circuitgraph.evaluation.text import report
-    from circuitgraph.results.files import write_json
+    from circuitgraph.results.files import check_writable, write_json
 
     if curve not in list(CurveKind):
         raise InputError(f"--curve: '{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
@@ -45,6 +45,8 @@ def evaluate(
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise InputError(f"-o {output}: there is no directory {Path(output).parent}")
     checked = checked_spec(spec, set_, strict)
+    if output is not None:
+        check_writable(Path(output))
     settings = checked.spec.circuit.random
     wanted = settings.circuits if random is None else random
     runs = agenda_of(aim_of(checked), wanted, settings.seed, CurveKind(curve)).runs

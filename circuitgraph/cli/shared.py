@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,11 +52,13 @@ def _main(
     """The options of `circuitgraph` itself."""
 
 
-def checked_spec(spec: str, overrides: Sequence[str] | None, strict: bool) -> Checked:
-    """Check a spec; warnings and what could not be checked go to stderr."""
-    from circuitgraph import api
+def checked_spec(
+    spec: str, overrides: Sequence[str] | None, strict: bool, check: Callable[..., Checked] | None = None
+) -> Checked:
+    """Check a spec, with `check` if it is given; warnings and what could not be checked go to stderr."""
+    from circuitgraph import checks
 
-    found = api.check(spec, overrides or ())
+    found = (check or checks.check)(spec, overrides or ())
     for warning in found.warnings:
         note(f"warning: {warning}")
     for item in found.unchecked:

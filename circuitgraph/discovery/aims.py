@@ -43,8 +43,8 @@ def aims_of(
             raise InputError(f"most is {most}; it must be 1 or more")
         given["most"] = most
     aims = (spec.discover or DiscoverSection()).model_copy(update=given)
-    for problem in _problems(aims, spec):
-        raise RefusedError(problem)
+    if problems := _problems(aims, spec):
+        raise RefusedError("\n".join(problems))
     return aims
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 
-from circuitgraph.checks import Checked, SpecLike, check
+from circuitgraph.checks import SpecLike, check
 from circuitgraph.discovery.acdc import Removed, prune
 from circuitgraph.discovery.aims import aims_of, looked_at
-from circuitgraph.discovery.held_out import Apart, directory_of, hold_apart
+from circuitgraph.discovery.asked import check_prompts
+from circuitgraph.discovery.held_out import Apart, hold_apart
 from circuitgraph.discovery.ranking import claims_of, rank, ranking_plan
 from circuitgraph.discovery.records import Discovery, Found, in_order
 from circuitgraph.discovery.write import Place, found_spec, write_found
@@ -23,7 +24,7 @@ from circuitgraph.plans.circuits import only
 from circuitgraph.plans.types import Experiment, Plan, Propagate, Swap
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results import Measured, check_finite
-from circuitgraph.spec.model import BaseRun, CircuitSpec, DiscoverSection, DiscoveryMethod, NodeSpec
+from circuitgraph.spec.model import BaseRun, CircuitSpec, DiscoverSection, DiscoveryMethod
 
 
 def discover(
@@ -42,10 +43,7 @@ def discover(
     asked = check(spec, overrides)
     aims = aims_of(asked.spec, method=method, of=of, threshold=threshold, most=most)
     place = None if path is None else Place.of(path, asked, replace=replace)
-    bare = bare_spec(asked)
-    if asked.prompts is not None:
-        hold_apart(check(bare))  # refused before the model is loaded
-    search = _Search(bare, aims, progress)
+    search = _Search(check_prompts(asked), aims, progress)
     found = search.result()
     if place is None:
         return found
@@ -53,12 +51,6 @@ def discover(
         raise InputError(f"{nothing_kept(found)}; nothing was written")
     written, pairs = write_found(found, place, search.checked)
     return replaced(found, spec=written, path=place.spec, pairs_path=pairs)
-
-
-def bare_spec(asked: Checked) -> CircuitSpec:
-    """The spec without its own edges and nodes. One node stands in, so that prompts and sources are checked."""
-    update = {"edges": (), "nodes": (NodeSpec(node=("input",)),), "groups": {}, "attention": None, "baseline": None}
-    return asked.spec.model_copy(update=update).in_directory(directory_of(asked))
 
 
 def nothing_kept(found: Discovery) -> str:

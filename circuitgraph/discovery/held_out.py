@@ -98,9 +98,10 @@ def halves(prompts: PromptSet, base: BaseRun, seed: int) -> tuple[list[int], lis
     """
     units = units_of(prompts, base)
     if len(units) < 2 * FEWEST:
+        counted = f"{len(prompts)} pair{'s' * (len(prompts) != 1)} in {len(units)} independent"
         raise InputError(
-            f"the prompts are too few to be split into some to discover on and others to measure on: {len(prompts)} "
-            f"pairs in {len(units)} independent {'unit' if len(units) == 1 else 'units'} (pairs of one cluster and "
+            f"the prompts are too few to be split into some to discover on and others to measure on: {counted} "
+            f"{'unit' if len(units) == 1 else 'units'} (pairs of one cluster and "
             f"equal pairs stay together), and {2 * FEWEST} are needed; give more pairs, or a generator with a seed"
         )
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret

@@ -18,7 +18,7 @@ from circuitgraph.discovery.records import Discovery, Found
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Logits, Node, parse
-from circuitgraph.results.files import write_text
+from circuitgraph.results.files import check_writable, write_text
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.spec.model import (
     CircuitSection,
@@ -33,6 +33,7 @@ from circuitgraph.spec.model import (
 )
 
 NAME_LENGTH = 80
+ENDINGS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,13 @@ class Place:
         """Look whether the files can be written, before anything is measured.
 
         Raises:
-            InputError: the spec searched, or its prompts, would be written over.
-            FileError: something is there already and `replace` is false, or there is no such directory.
+            InputError: the name is none of a spec; the spec searched, or its prompts, would be written over.
+            FileError: something is there already and `replace` is false, or nothing can be written there.
         """
         if Path(path).is_dir():
             raise FileError(f"'{path}' is a directory; give a file, such as {Path(path) / 'found.yaml'}")
+        if Path(path).suffix not in ENDINGS:
+            raise InputError(f"'{path}' is no name of a spec, which is YAML; let it end in {' or '.join(ENDINGS)}")
         place = cls(Path(path), Path(path).with_suffix(".pairs.jsonl"))
         prompts = checked.spec.prompts.file
         sources = [checked.path, None if prompts is None else directory_of(checked) / prompts]
@@ -63,6 +66,7 @@ class Place:
                 raise FileError(f"'{target}' is there already; --force replaces it")
         if not place.spec.parent.is_dir():
             raise FileError(f"there is no directory '{place.spec.parent}'")
+        check_writable(place.spec)
         return place
 
 

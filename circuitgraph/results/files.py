@@ -66,6 +66,20 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def check_writable(path: Path) -> None:
+    """Refuse, before the work starts, a place where `write_whole` would fail after it.
+
+    Raises:
+        FileError: it is a directory, or no file can be made there.
+    """
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a directory")
+    partial = path.with_name(path.name + PARTIAL)
+    with file_errors("write", path):
+        partial.open("wb").close()
+        partial.unlink()
+
+
 def sync_directory(path: Path) -> None:
     """Put the names in a directory on disk, so that a rename survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from circuitgraph.catalog.metric_params import PositionText
 from circuitgraph.spec.expect import CircuitExpectSpec
-from circuitgraph.spec.kinds import BaseRun, Count, Integer, NodeTexts, Number, Section, SourceKind, as_list
+from circuitgraph.spec.kinds import BaseRun, Count, Integer, NodeText, NodeTexts, Number, Section, SourceKind, as_list
 
 PositionTexts = Annotated[
     tuple[PositionText, ...],
@@ -17,6 +17,9 @@ PositionTexts = Annotated[
     BeforeValidator(as_list, json_schema_input_type=PositionText | Annotated[list[PositionText], Field(min_length=1)]),
 ]
 """One position or a list of them."""
+
+KeptTexts = Annotated[tuple[NodeText, ...], BeforeValidator(as_list, json_schema_input_type=NodeText | list[NodeText])]
+"""One node text, or a list of them that may be empty."""
 
 
 class Of(StrEnum):
@@ -55,7 +58,7 @@ class CircuitSection(Section):
     """As in `intervention`."""
     source: SourceKind | None = None
     """As in `intervention`."""
-    keep: NodeTexts | tuple[()] = ()
+    keep: KeptTexts = ()
     """Of nodes: what is never knocked out, such as `[input, "m*"]`."""
     random: RandomSpec = RandomSpec()
     """Random circuits to compare with."""

@@ -61,6 +61,8 @@ class ExpectSpec(Section):
 
 def _as_expect(value: Any) -> Any:
     """A sign alone is short for a section with it."""
+    if not isinstance(value, str | dict | ExpectSpec):
+        raise ValueError("write positive, negative, or what is expected: {at_least: 2}, {about: [-9, 3]}")
     return {"sign": value} if isinstance(value, str) else value
 
 

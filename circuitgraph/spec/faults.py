@@ -94,6 +94,8 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], loc: Loc, at: Loc, noun
                 message = f"'{loc[-1]}' is no key: inside {{ }} a comma ends the value; write the address in quotes"
                 return Fault(whole, message, at_key=True, torn=True)
             return Fault(whole, _unknown_key(_section(model, detail["loc"][:-1]), model, detail, noun), at_key=True)
+        case "missing" if isinstance(detail["loc"][-1], int):
+            return Fault(whole, f"{key} lacks its entry number {int(detail['loc'][-1]) + 1}")
         case "missing":
             section, name = _section(model, detail["loc"][:-1]), str(detail["loc"][-1])
             message = f"'{name}' is missing; {_noun(section, model, noun)} needs it"
@@ -116,6 +118,11 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], loc: Loc, at: Loc, noun
             return Fault(
                 whole, f"{key} needs at least {least} {'entry' if least == 1 else 'entries'}, not {n}", follows=True
             )
+        case "too_long":
+            most, n = context["max_length"], context["actual_length"]
+            return Fault(whole, f"{key} takes {most} {'entry' if most == 1 else 'entries'}, not {n}")
+        case "finite_number":
+            return Fault(whole, f"{key} is {written(value)}; it must be a finite number")
         case "value_error":
             return Fault(whole, str(context["error"]), follows=isinstance(value, dict))
         case _:

@@ -163,11 +163,31 @@ def _read(draft: Draft, problems: list[Problem]) -> Reading:
 def _attempt(data: dict[str, Any], unread: Set[str]) -> tuple[CircuitSpec | None, list[Fault]]:
     """The spec, or the faults of everything at once."""
     faults = [fault for loc in _plugins(data) if loc[0] not in unread for fault in _plugin_faults(data, loc)]
+    spec = None
     try:
         spec = CircuitSpec.model_validate(data)
     except ValidationError as error:
-        return None, faults_of(error, CircuitSpec, data) + faults
+        faults = faults_of(error, CircuitSpec, data) + faults
+    told = {fault.loc for fault in faults}
+    faults += [
+        Fault(loc, f"'{loc[-1]}' is empty: write a value, or leave the key out", at_key=True)
+        for loc in _empty(data)
+        if loc not in told
+    ]
     return (None if faults else spec), faults
+
+
+def _empty(value: Any, loc: Loc = ()) -> Iterator[Loc]:
+    """Where a key has no value; a spec that means a default leaves the key out."""
+    match value:
+        case None if loc and isinstance(loc[-1], str):
+            yield loc
+        case dict():
+            yield from (found for key, item in value.items() for found in _empty(item, (*loc, key)))
+        case list():
+            yield from (found for index, item in enumerate(value) for found in _empty(item, (*loc, index)))
+        case _:
+            pass
 
 
 def _cut(fault: Fault) -> Loc | None:
