@@ -11,6 +11,7 @@ from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
 from circuitgraph.execute.literal import NAME, refuse_all
+from circuitgraph.execute.references import own_prompt_warning
 from circuitgraph.execute.run import execute, steps
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.models.bridge import TransformerModel
@@ -21,6 +22,7 @@ from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results import Measured, check_finite, provenance
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
+from circuitgraph.stats import sample_warning
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all), called while something is measured."""
@@ -106,6 +108,15 @@ class Prepared:
         ):
             check_finite(plan, part)
             yield part
+
+    def sample_warnings(self, plan: Plan, prompts: PromptSet | None = None) -> tuple[str, ...]:
+        """What a reader should know of the prompts on which a plan was measured, and of those that it drew."""
+        prompts = self.prompts if prompts is None else prompts
+        found = (
+            sample_warning(len(prompts), prompts.clusters),
+            own_prompt_warning(plan.experiments, prompts, self.reference),
+        )
+        return tuple(warning for warning in found if warning is not None)
 
     def step(self, done: int) -> None:
         """Report steps as done."""

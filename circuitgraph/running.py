@@ -27,7 +27,6 @@ from circuitgraph.results import (
 )
 from circuitgraph.results.records import Row
 from circuitgraph.spec.model import BaseRun
-from circuitgraph.stats import sample_warning
 
 
 class Running(Prepared):
@@ -76,7 +75,7 @@ class Running(Prepared):
 
     def _rows(self, measured: Sequence[Measured]) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[str, ...]]:
         """The table, the table of random edges, and the warnings."""
-        columns, clusters = [metric.column for metric in self.metrics], self.prompts.clusters
+        columns = [metric.column for metric in self.metrics]
         rows = self._summarised(self.plan, self.graph, measured, columns)
         random_graph = CircuitGraph("baseline", self.graph.shape, (), tuple(chain(*self._random.values())))
         baseline = self._summarised(self._baseline, random_graph, measured, columns[:1])
@@ -84,8 +83,8 @@ class Running(Prepared):
         among = {id_: [effects[claim_id(edge)] for edge in edges] for id_, edges in self._random.items()}
         first = [row for row in rows if row.metric == columns[0]]
         judged = with_percentiles(with_verdicts(first, self.graph), among)
-        found = (sample_warning(len(self.prompts), clusters), stretched_warning(rows, measured))
-        warnings = (*self.checked.warnings, *(warning for warning in found if warning is not None))
+        stretched = stretched_warning(rows, measured)
+        warnings = (*self.checked.warnings, *self.sample_warnings(self.plan), *([stretched] if stretched else []))
         return (*judged, *rows[len(first) :]), baseline, warnings
 
     def _summarised(

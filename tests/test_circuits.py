@@ -206,3 +206,21 @@ def test_equal_circuits_have_equal_ids(tiny_model):
     how = (CLEAN, Counterfactual())
     assert only(circuit, shape, "x", *how).id == only(shuffled, shape, "y", *how).id
     assert only(circuit, shape, "x", *how).id != only(circuit, shape, "x", CORRUPTED, Counterfactual()).id
+
+
+# What is computed -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_receivers_that_read_the_same_stream_are_computed_once(tiny_model, monkeypatch, family):
+    model = tiny_model(family)
+    shape, computed = model.shape, []
+    monkeypatch.setattr(
+        model, "port", lambda site, resid: computed.append(site) or type(model).port(model, site, resid)
+    )
+    edges = partition_edges(shape)
+    one = next(e for e in edges if str(e) == "a0.h1 → a1.h2<q>")
+    measure_circuits(model, PROMPTS, only({one: ()}, shape, "one edge", CLEAN, Counterfactual()))
+    again = [site for site in computed if computed.count(site) > 1]
+    assert len(computed) == 3 * shape.layers + 1
+    assert {str(site) for site in again} == {"q(1)"}

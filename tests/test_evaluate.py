@@ -170,6 +170,18 @@ def test_the_curve_begins_at_nothing_and_ends_at_everything(tiny_model, family, 
     assert (empty.metric_patched - empty.metric_other).mean() / gap == pytest.approx(0, abs=1e-5)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("positions", "whole"), [((), True), ((END,), False)])
+def test_a_curve_of_all_edges_ends_at_the_whole_model_only_where_they_are_everywhere(positions, whole):
+    """An edge at a position is one edge of the model, but not all of it."""
+    every = partition_edges(SMALL)
+    ending = every[-1]
+    agenda = agenda_of(aim_with({**dict.fromkeys(every, ()), ending: positions}), 0, 0, CurveKind.HYPOTHESIS)
+    kept, last = agenda.steps(every)[-1]
+    assert kept == len(every)
+    assert (last is None) == whole
+    assert whole or (last is not None and last.id == agenda.circuit.id)
+
+
 # The whole of it on ioi-mini ----------------------------------------------------------------------
 
 

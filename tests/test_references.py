@@ -15,11 +15,13 @@ import torch
 from circuitgraph.errors import InputError
 from circuitgraph.execute import run as run_module
 from circuitgraph.execute.bind import Batch
-from circuitgraph.execute.references import Reference, derangement
+from circuitgraph.execute.references import Reference, derangement, own_prompt_warning
 from circuitgraph.graph.claims import Claim, Mean, Resample
+from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.bridge import Run
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import parse_position
+from circuitgraph.plans.build import experiment_of
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.spec.model import Align, BaseRun, PairSpec, PromptsSpec, ReferenceSpec
 from tests.measuring import chain, edge, edge_set, measure_all, node, reference_spec
@@ -52,6 +54,23 @@ def test_all_derangements_are_equally_likely():
         assert set(counts) == set(every)
         # Chi-square with 8 degrees of freedom: below 26.1 in 999 of 1000 cases.
         assert sum((counts[order] - 500) ** 2 / 500 for order in every) < 26.1
+
+
+@pytest.mark.parametrize(
+    ("order", "base", "warned"),
+    [
+        ([0, 1, 2], CLEAN, None),  # the measured prompts in their order
+        ([2, 1, 0], CLEAN, "in 2 of 6 cases, first pair 3 in draw 1"),
+        ([2, 1, 0], CORRUPTED, None),  # the clean prompts are given, the corrupted ones are patched
+    ],
+)
+def test_a_pair_that_is_given_its_own_prompt_is_said(order, base, warned):
+    """With seed 0 pairs are given reference prompts 1, 2, 0 in both draws."""
+    prompts = random_prompts(3, 6)
+    reference = PromptSet(tuple(prompts.pairs[i] for i in order))
+    claim = node("a0.h0", base=base, source=Resample(OTHER, draws=2))
+    found = own_prompt_warning([experiment_of(claim, ModelShape(1, 1, 1))], prompts, reference)
+    assert (found is None) if warned is None else (found is not None and warned in found)
 
 
 def test_an_order_is_that_of_its_seed_and_draw():

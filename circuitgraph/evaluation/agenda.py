@@ -46,15 +46,21 @@ class Agenda:
         """How many parts are kept, and the run in which they are; None = it is one of the model's own runs."""
         total = len(self.aim.every)
         counts = mib_counts(total) if self.curve is CurveKind.ALL else (*range(len(ranking) + 1), total)
+        # A circuit may hold every part of the model, some at positions alone: that is not the whole model.
+        confined = len(ranking) == total and any(self._positions.get(part) for part in ranking)
         found: dict[int, Experiment | None] = {}
         for count in counts:
-            whole = count == total or (count == 0 and self.aim.empty_is_other)
+            whole = (count == total and not confined) or (count == 0 and self.aim.empty_is_other)
             found[count] = None if whole else self._kept(ranking[:count])
         return list(found.items())
 
+    @property
+    def _positions(self) -> Parts:
+        """Where a part of the ranking is kept; everywhere, if it is not said."""
+        return self.aim.circuit if self.curve is CurveKind.HYPOTHESIS else {}
+
     def _kept(self, parts: Sequence[Part]) -> Experiment:
-        positions = self.aim.circuit if self.curve is CurveKind.HYPOTHESIS else {}
-        kept: Parts = {part: positions.get(part, ()) for part in parts}
+        kept: Parts = {part: self._positions.get(part, ()) for part in parts}
         return self.aim.alone(kept, f"the first {len(parts)} of the ranking")
 
     @property

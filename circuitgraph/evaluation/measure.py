@@ -16,7 +16,6 @@ from circuitgraph.plans import cost_of
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results.records import Measured
-from circuitgraph.stats import sample_warning
 
 
 class Evaluating(Prepared):
@@ -66,7 +65,7 @@ class Evaluating(Prepared):
         )
         whole = Plan(aim.name, tuple(experiment for plan in plans for experiment in plan.experiments))
         cost = cost_of(whole)
-        warnings = (*self.checked.warnings, *filter(None, [sample_warning(len(self.prompts), clusters)]))
+        warnings = (*self.checked.warnings, *self.sample_warnings(whole))
         return Evaluation(
             name=aim.name,
             of=aim.of.value,

@@ -115,7 +115,8 @@ def _curve(found: Evaluation, curve: Curve) -> list[str]:
         lines.append(f"CPR {curve.cpr:.4f}, CMD {curve.cmd:.4f} over {len(curve.points)} measured points")
     if not every and len(curve.points) > 1:
         before, last = curve.points[-2:]
-        lines.append(f"between {before.kept} and {last.kept} {_nouns(found)} nothing was measured: a straight line")
+        if last.kept - before.kept > 1:
+            lines.append(f"between {before.kept} and {last.kept} {_nouns(found)} nothing was measured: a straight line")
     return lines
 
 

@@ -12,7 +12,7 @@ on no node, so that all senders of a run are given the same prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from circuitgraph.graph.rules import aligned_problem
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site
 from circuitgraph.nodes import Position
-from circuitgraph.plans.types import Mean, Resample, Swap, Value
+from circuitgraph.plans.types import Experiment, Mean, Resample, Swap, Value
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.spec.model import Align, BaseRun
 
@@ -65,6 +65,40 @@ def unfit(write: Value | Swap, source: Mean | Resample, prompts: PromptSet, refe
         if align is Align.NAME and address.position is not None:
             reference.indexes(address.position)
     return None
+
+
+def own_prompt_warning(
+    experiments: Iterable[Experiment], prompts: PromptSet, reference: PromptSet | None
+) -> str | None:
+    """What a reader should know if `resample` gives pairs the very prompt that is patched; None if it does not.
+
+    The order of the reference set has no fixed points, but a pair's prompt may be there at another place than its own.
+    """
+    drawn = {(source, e.base) for e in experiments for source in e.sources if isinstance(source, Resample)}
+    if reference is None or not drawn:
+        return None
+    given: dict[tuple[int, int], None] = {}
+    draws = 0
+    for source, base in sorted(drawn, key=repr):
+        offered = [_ids(pair, source.reference.side) for pair in reference.pairs]
+        draws = max(draws, source.draws)
+        for draw in range(source.draws):
+            order = derangement(source.seed, draw, len(offered))
+            for row, pair in enumerate(prompts.pairs):
+                if offered[order[row % len(order)]] == _ids(pair, base):
+                    given[row, draw] = None
+    if not given:
+        return None
+    row, draw = next(iter(given))
+    return (
+        f"resample gives a pair its own prompt in {len(given)} of {len(prompts) * draws} cases, first pair {row + 1} "
+        f"in draw {draw + 1}: nothing changes there, and effects come out too small; "
+        "take reference prompts that are not measured, or the measured ones in their order"
+    )
+
+
+def _ids(pair: Pair, side: BaseRun) -> tuple[int, ...] | None:
+    return pair.clean if side is BaseRun.CLEAN else pair.corrupted
 
 
 class Reference:
@@ -151,7 +185,7 @@ def _average(values: Tensor) -> Tensor:
 
 
 def _side(pair: Pair, side: BaseRun) -> tuple[int, ...]:
-    ids = pair.clean if side is BaseRun.CLEAN else pair.corrupted
+    ids = _ids(pair, side)
     if ids is None:
         raise InputError("the reference prompts have no corrupted side")
     return ids

@@ -7,10 +7,12 @@ Current, not base: with base writes, chained edges would be counted twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
-from typing import assert_never
+from typing import Generic, TypeVar, assert_never
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import Position
 from circuitgraph.plans.types import Source, Swap
 
-_PORTS = {SiteKind.Q: 0, SiteKind.K: 1, SiteKind.V: 2}
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def swap_writes(
         for change in changes:
             steps.setdefault(change.spot.site, [])
         for spot in input_spots(swap.port, model.shape):
-            for site in _read_from(model, spot):
+            for site in _read_from(model, spot.site):
                 steps.setdefault(site, [])
             if wanted(spot):
                 received.setdefault(spot, []).extend(changes)
@@ -69,15 +71,46 @@ def swap_writes(
     return {site: run.sequence(site, chain) for site, chain in steps.items()}
 
 
+class _Shared(Generic[Key]):
+    """Tensors that several receivers need: each is made once, and forgotten after it was taken as often as expected."""
+
+    def __init__(self) -> None:
+        self._left: Counter[Key] = Counter()
+        self._made: dict[Key, Tensor] = {}
+
+    def expect(self, key: Key) -> bool:
+        """Say that it will be taken once more; whether this is the first time."""
+        self._left[key] += 1
+        return self._left[key] == 1
+
+    def take(self, key: Key, make: Callable[[], Tensor]) -> Tensor:
+        """What was made, or what is made now."""
+        self._left[key] -= 1
+        value = self._made.pop(key) if key in self._made else make()
+        if self._left[key] > 0:
+            self._made[key] = value
+        return value
+
+
+_Part = tuple[_Change, ...]
+"""Changes at one site: heads of one layer change together."""
+
+
 class _SwapRun:
-    """One run: the current values that its writes have seen, and the changes computed from them."""
+    """One run: the current values that its writes have seen, and the changes computed from them.
+
+    Receivers whose senders change alike read the same stream: in a circuit most of a layer's do. Their activation is
+    computed once for all of them.
+    """
 
     def __init__(self, model: TransformerModel, batch: Batch, values_of: Callable[[Source], Values]) -> None:
         self._model = model
         self._batch = batch
         self._values_of = values_of
         self._current: dict[Site, Tensor] = {}
-        self._parts: dict[tuple[_Change, ...], Tensor] = {}
+        self._numbers: dict[_Part, int] = {}
+        self._parts: _Shared[int] = _Shared()
+        self._read: _Shared[tuple[Site, tuple[int, ...]]] = _Shared()
 
     def sequence(self, site: Site, chain: Sequence[Write]) -> Write:
         """All writes at a site in order; the value is kept."""
@@ -96,34 +129,44 @@ class _SwapRun:
         masks = [self._batch.mask(position) for position in dict.fromkeys(c.received_at for c in changes)]
         everywhere = any(mask is None for mask in masks)
         where = None if everywhere else torch.stack([mask for mask in masks if mask is not None]).any(dim=0)
+        parts = self._numbered(changes)
+        key = (spot.site, tuple(parts))
+        if self._read.expect(key):
+            for number in parts:
+                self._parts.expect(number)
 
         def write(old: Tensor) -> Tensor:
-            new = _activation(self._model, spot, old, self._current, self._change(changes))
+            new = self._read.take(
+                key, lambda: _activation(self._model, spot.site, old, self._current, self._change(parts))
+            )
             return spot.put(old, new, where)
 
         return write
 
-    def _change(self, changes: Sequence[_Change]) -> Tensor:
-        """Σ (source write − current write) [batch, pos, d_model]; senders of one site change together."""
+    def _numbered(self, changes: Sequence[_Change]) -> dict[int, _Part]:
+        """The changes site by site, equal ones under one number."""
         by_site: dict[Site, list[_Change]] = {}
         for change in changes:
             by_site.setdefault(change.spot.site, []).append(change)
+        parts = map(tuple, by_site.values())
+        return {self._numbers.setdefault(part, len(self._numbers)): part for part in parts}
+
+    def _change(self, parts: Mapping[int, _Part]) -> Tensor:
+        """Σ (source write − current write) [batch, pos, d_model]."""
         total: Tensor | None = None
-        for some in by_site.values():
-            part = self._part(tuple(some))
+        for number, some in parts.items():
+            part = self._parts.take(number, partial(self._part, some))
             total = part if total is None else total + part
         return torch.zeros(()) if total is None else total
 
-    def _part(self, changes: tuple[_Change, ...]) -> Tensor:
-        """What changes at one site do to the residual stream; receivers that share senders share it."""
-        if changes not in self._parts:
-            site = changes[0].spot.site
-            now = new = self._current[site]
-            for change in changes:
-                values = self._values_of(change.source)(site, change.position)
-                new = change.spot.put(new, values, self._where(change))
-            self._parts[changes] = _residual_write(self._model, site, new) - _residual_write(self._model, site, now)
-        return self._parts[changes]
+    def _part(self, changes: _Part) -> Tensor:
+        """What changes at one site do to the residual stream."""
+        site = changes[0].spot.site
+        now = new = self._current[site]
+        for change in changes:
+            values = self._values_of(change.source)(site, change.position)
+            new = change.spot.put(new, values, self._where(change))
+        return _residual_write(self._model, site, new) - _residual_write(self._model, site, now)
 
     def _where(self, change: _Change) -> Tensor | None:
         sent, received = self._batch.mask(change.position, change.kept), self._batch.mask(change.received_at)
@@ -134,10 +177,10 @@ def _residual_write(model: TransformerModel, site: Site, activation: Tensor) -> 
     return model.write(site, activation) if site.kind in (SiteKind.Z, SiteKind.NEURONS) else activation
 
 
-def _read_from(model: TransformerModel, spot: Spot) -> tuple[Site, ...]:
-    """The sites whose current values give the stream that a receiver reads."""
-    layer = spot.site.layer
-    match spot.site.kind:
+def _read_from(model: TransformerModel, site: Site) -> tuple[Site, ...]:
+    """The sites whose current values give the stream that a site is computed from."""
+    layer = site.layer
+    match site.kind:
         case SiteKind.Q | SiteKind.K | SiteKind.V:
             return (Site(SiteKind.RESID_PRE, layer),)
         case SiteKind.MLP_IN | SiteKind.NEURONS:
@@ -148,20 +191,20 @@ def _read_from(model: TransformerModel, spot: Spot) -> tuple[Site, ...]:
 
 
 def _activation(
-    model: TransformerModel, spot: Spot, old: Tensor, current: Mapping[Site, Tensor], change: Tensor
+    model: TransformerModel, site: Site, old: Tensor, current: Mapping[Site, Tensor], change: Tensor
 ) -> Tensor:
-    kind, layer = spot.site.kind, spot.site.layer
+    """What a site holds if the stream it reads has changed."""
+    kind, layer = site.kind, site.layer
     match kind:
         case SiteKind.RESID_PRE | SiteKind.RESID_MID | SiteKind.FINAL:
             return old + change
         case SiteKind.Q | SiteKind.K | SiteKind.V:
-            stream = current[Site(SiteKind.RESID_PRE, layer)]
-            return model.ports(layer, stream + change)[_PORTS[kind]]
+            return model.port(site, current[Site(SiteKind.RESID_PRE, layer)] + change)
         case SiteKind.MLP_IN | SiteKind.NEURONS:
-            stream = sum((current[site] for site in _read_from(model, spot)), start=torch.zeros_like(change))
+            stream = sum((current[each] for each in _read_from(model, site)), start=torch.zeros_like(change))
             read = model.mlp_input(layer, stream + change)
             return read if kind is SiteKind.MLP_IN else model.neurons(layer, read)
         case SiteKind.Z | SiteKind.ATTN_OUT | SiteKind.MLP_OUT | SiteKind.PATTERN:
-            raise ValueError(f"{spot.site} is no input")
+            raise ValueError(f"{site} is no input")
         case _:
             assert_never(kind)

@@ -142,6 +142,12 @@ class TransformerModel:
         x = block.ln1(resid)
         return self._heads(block.attn.q(x)), self._heads(block.attn.k(x)), self._heads(block.attn.v(x))
 
+    @_piece
+    def port(self, site: Site, resid: Tensor) -> Tensor:
+        """One of the three: the site Q, K or V of a layer from the stream before it."""
+        block = self._block(site.layer)
+        return self._heads(getattr(block.attn, site.kind.value)(block.ln1(resid)))
+
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
     ) -> Tensor:
