@@ -284,7 +284,7 @@ def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layer
     `what` is a RunResult, a CircuitSpec, a spec file or a run directory.
 
     Raises:
-        SpecError, InputError: the spec is wrong, or there is no such format or layout.
+        SpecError, InputError: the spec is wrong or has nothing to draw, or there is no such format or layout.
         FileError: a file cannot be read or written.
     """
     from circuitgraph.drawing import render as draw
@@ -296,6 +296,8 @@ def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layer
         positions = what.provenance.get("settings", {}).get("positions")
         return draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
     found = check_spec(what)
+    if not found.graph.claims and not found.graph.groups:
+        raise InputError(f"{found.spec.name}: nothing to draw: the spec has no edges, nodes or groups")
     positions = found.prompts.position_names() if found.prompts else None
     return draw(found.graph, path, layout=layout, title=title, positions=positions)
 

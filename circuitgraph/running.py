@@ -13,7 +13,7 @@ from circuitgraph.drawing import scene, svg
 from circuitgraph.errors import InputError
 from circuitgraph.execute.literal import NAME
 from circuitgraph.execute.run import PART
-from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_id
+from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_arrow, claim_id
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results import (
@@ -73,6 +73,14 @@ class Running(Prepared):
         wanted = self.checked.spec.baseline
         return {} if wanted is None else random_edges(self.checked, wanted.edges, wanted.seed)
 
+    def _without_rivals(self) -> str | None:
+        """A warning if all edges of some kind are hypothesised: there are none to compare with."""
+        alone = [id_ for id_, edges in self._random.items() if not edges]
+        if not alone:
+            return None
+        more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
+        return f"baseline: no random edge of the kind of {claim_arrow(self.graph.by_id[alone[0]])}{more} is left"
+
     def _rows(self, measured: Sequence[Measured]) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[str, ...]]:
         """The table, the table of random edges, and the warnings."""
         columns = [metric.column for metric in self.metrics]
@@ -83,8 +91,8 @@ class Running(Prepared):
         among = {id_: [effects[claim_id(edge)] for edge in edges] for id_, edges in self._random.items()}
         first = [row for row in rows if row.metric == columns[0]]
         judged = with_percentiles(with_verdicts(first, self.graph), among)
-        stretched = stretched_warning(rows, measured)
-        warnings = (*self.checked.warnings, *self.sample_warnings(self.plan), *([stretched] if stretched else []))
+        found = (*self.sample_warnings(self.plan), stretched_warning(rows, measured), self._without_rivals())
+        warnings = (*self.checked.warnings, *(warning for warning in found if warning is not None))
         return (*judged, *rows[len(first) :]), baseline, warnings
 
     def _summarised(

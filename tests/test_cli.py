@@ -234,6 +234,13 @@ def test_render_draws_a_spec_and_a_run(circuitgraph, spec, tmp_path):
     assert (tmp_path / "again.svg").read_text() == (tmp_path / "runs/tiny/circuit.svg").read_text()
 
 
+def test_render_refuses_what_is_empty(circuitgraph, checkpoint, tmp_path):
+    path = write_spec(tmp_path, checkpoint("gpt2"), edges=[], nodes=[], discover={"threshold": 1})
+    ended = circuitgraph("render", path, "-o", "empty.svg")
+    assert (ended.status, "nothing to draw" in ended.err) == (2, True)
+    assert not (tmp_path / "empty.svg").exists()
+
+
 def test_schema_is_a_json_schema_that_the_spec_meets(circuitgraph, spec):
     import jsonschema
 

@@ -164,6 +164,14 @@ def test_random_edges_are_of_the_same_kind_and_none_is_hypothesised(spec: Path) 
             assert checked.shape.can_reach(edge.senders[0].node, edge.receivers[0].node)
 
 
+def test_a_kind_of_which_every_edge_is_hypothesised_is_told(spec: Path) -> None:
+    edges = 'edges=[{sender: "a*.h*@END", receiver: logits}]'
+    found = cg.run(spec, overrides=["prompts.generator.n=2", "nodes=[]", edges, "baseline.edges=2"])
+    (warning,) = [warning for warning in found.warnings if warning.startswith("baseline")]
+    assert warning == "baseline: no random edge of the kind of a0.h0@END → logits and 15 more is left"
+    assert all(row.percentile is None for row in found.primary)
+
+
 def test_the_seed_decides_which_edges_are_drawn(spec: Path) -> None:
     checked = cg.check(spec)
     first, again, other = (random_edges(checked, 5, seed) for seed in (1, 1, 2))

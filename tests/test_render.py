@@ -293,6 +293,26 @@ def test_the_legend_shows_widths_that_occur() -> None:
     assert not any("effect" in mark.text for mark in scene(graph(*claims)).legend if isinstance(mark, Text))
 
 
+def test_what_of_a_node_is_patched_is_written_whole() -> None:
+    claim = NodeClaim((parse("a2.h0<pattern>@END"),))
+    (box,) = scene(graph(claim), [row(claim, -38.1)]).boxes
+    assert [text.text for text in box.panel.texts] == ["a2.h0", "attn −38.1"]
+
+
+def test_verdicts_are_in_tooltips_and_counted_in_the_legend() -> None:
+    refuted, supported = edge("a5.h5@S2", "a9.h6<q>@S2"), NodeClaim((parse("m2@END"),))
+    judged = [
+        replace(row(refuted, -0.5), expected="> 0", verdict="refuted"),
+        replace(row(supported, -1.5), expected="< 0", verdict="supported"),
+    ]
+    picture = scene(graph(refuted, supported), judged)
+    assert picture.arrows[0].tooltip.endswith("n = 64; refuted: expected > 0")
+    (box,) = [box for box in picture.boxes if box.ids]
+    assert box.panel.tooltip is not None
+    assert box.panel.tooltip.endswith("n = 64; supported: expected < 0")
+    assert "Of what was expected of effects: 1 refuted, 1 supported." in legend_of(picture)
+
+
 def test_tooltips_carry_addresses_effect_interval_and_n() -> None:
     claim = edge("a5.h5@S2", "a9.h6<q>@S2", "my label")
     (arrow,) = scene(graph(claim), [row(claim, -0.5, 0.25)]).arrows

@@ -18,6 +18,7 @@ from circuitgraph.nodes import ALL_PORTS, Port
 
 BOX_TEXT = 11.0
 PORT_TEXT = 8.5
+EFFECT_TEXT = 9.5
 HEADER_TEXT = 10.5
 HEADER_LINE = 13.0
 PADDING = 8.0
@@ -132,7 +133,9 @@ def _box_size(spot: Spot, label: str, diagram: Diagram) -> tuple[float, float]:
     crowd = len(diagram.arcs) > PITCHES[0][0]
     fan = 12 + max(2.6 * out, 5 * into) if crowd else 6 + pitch_of(diagram.arcs) * max(out, into)
     badges = sum(_badge_width(spot, each, diagram.arcs) for each in ports) + 3 * len(ports) + 5
-    wide = max(46.0, width(label, BOX_TEXT, bold=True) + 12, badges, min(fan, 150.0))
+    parts = {part for (at, _), part in diagram.patched_ports.items() if at == spot}
+    patched = max((width(f"{part} patched", EFFECT_TEXT) for part in parts), default=0.0) + 6
+    wide = max(46.0, width(label, BOX_TEXT, bold=True) + 12, badges, min(fan, 150.0), patched)
     tall = 22.0 + (PORT_HEIGHT + 1 if ports else 0) + (EFFECT_HEIGHT if spot in diagram.experiments else 0)
     return wide, tall
 

@@ -13,6 +13,7 @@ from circuitgraph.drawing.diagram import Arc, Diagram, Spot
 from circuitgraph.drawing.layout import (
     BOX_TEXT,
     EFFECT_HEIGHT,
+    EFFECT_TEXT,
     HEADER_LINE,
     HEADER_TEXT,
     PORT_HEIGHT,
@@ -50,7 +51,6 @@ CROWD = 60
 """From so many arrows on, a hypothesis is drawn in thinner lines."""
 POSITION_TEXT = 12.0
 LAYER_TEXT = 9.5
-EFFECT_TEXT = 9.5
 
 
 def arrows(drawn: Diagram, curves: Sequence[Curve], found: Finding) -> tuple[Arrow, ...]:
@@ -72,7 +72,7 @@ def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
     if unusual := drawn.unusual[arc.id]:
         lines.append(said(unusual))
     if row := found.rows.get(arc.id):
-        lines.append(f"{row.metric}: {interval(row)}, n = {row.n}")
+        lines.append(f"{row.metric}: {interval(row)}, n = {row.n}{_judged(row)}")
     elif found.rows:
         lines.append("not measured")
     return Arrow(
@@ -88,6 +88,11 @@ def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
         tooltip="\n".join(lines),
         unusual=tuple(unusual.values()),
     )
+
+
+def _judged(row: Row) -> str:
+    """`; refuted: expected > 0`."""
+    return "" if row.verdict is None else f"; {row.verdict}: expected {row.expected}"
 
 
 def _cut(curve: Curve, length: float) -> Curve:
@@ -161,7 +166,7 @@ def _face(drawn: Diagram, spot: Spot, label: str, rect: Rect, has_ports: bool, f
     lines = [str(spot)]
     for row in measured:
         how = f" ({said(drawn.unusual[row.id])})" if drawn.unusual[row.id] else ""
-        lines.append(f"{row.label}{how}: {row.metric} {interval(row)}, n = {row.n}")
+        lines.append(f"{row.label}{how}: {row.metric} {interval(row)}, n = {row.n}{_judged(row)}")
     return Panel(rect, fill, border, 5.0, tuple(texts), "\n".join(lines))
 
 

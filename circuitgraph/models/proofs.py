@@ -49,6 +49,7 @@ def prove(model: TransformerModel) -> None:
     ids = torch.randint(model.shape.vocab or 2, (2, length), generator=generator).to(model.device)
     sites = sites_of(model.shape, WRITABLE)
     run = model.run(ids, reads=sites)
+    _finite(run.reads)
     assert_sum(model, run.reads)
     logits = _logits(run.logits)
     _same(model, "the composition of the pieces", compose(model, ids, {}), logits)
@@ -160,6 +161,17 @@ def _logits(logits: Tensor | None) -> Tensor:
     if logits is None:
         raise AuditError("the model gave no logits")
     return logits
+
+
+def _finite(reads: Mapping[Site, Tensor]) -> None:
+    """Name the first site, in the order the model runs them, that no measurement could use."""
+    for site, value in reads.items():
+        if not torch.isfinite(value).all():
+            dtype = str(value.dtype).removeprefix("torch.")
+            raise AuditError(
+                f"the model cannot be measured: {site} is NaN or infinite on random tokens; "
+                f"a weight before it is so too, or too large for {dtype}"
+            )
 
 
 def _same(model: TransformerModel, what: str, ours: Tensor, theirs: Tensor) -> None:
