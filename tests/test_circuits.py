@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circuitgraph.execute.literal import cached_sites
 from circuitgraph.graph.claims import Counterfactual, Mean, Zero
 from circuitgraph.graph.partition import Circuit, partition_edges, partition_nodes
 from circuitgraph.nodes import Position
@@ -224,3 +225,10 @@ def test_receivers_that_read_the_same_stream_are_computed_once(tiny_model, monke
     again = [site for site in computed if computed.count(site) > 1]
     assert len(computed) == 3 * shape.layers + 1
     assert {str(site) for site in again} == {"q(1)"}
+
+
+def test_of_the_unpatched_runs_only_what_a_circuit_reads_is_kept(tiny_model):
+    shape = tiny_model("gpt2").shape
+    kept = cached_sites([only({}, shape, "no edge", CLEAN, Counterfactual())], shape)
+    wanted = {f"{kind}({layer})" for kind in ("z", "mlp_out") for layer in range(shape.layers)}
+    assert set(map(str, kept)) == {"resid_pre(0)", *wanted}

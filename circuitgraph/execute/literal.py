@@ -10,7 +10,7 @@ Slow and obvious, with hooks on whole forward passes; the oracle for anything fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +23,7 @@ from circuitgraph.execute.edits import Edit, Release, both, of_site, write_of
 from circuitgraph.execute.references import Reference, Values
 from circuitgraph.execute.spots import Spot, input_spots, layer_after, output_spot, value_spots
 from circuitgraph.execute.swaps import swap_writes
+from circuitgraph.graph.shape import ModelShape
 from circuitgraph.metrics.readout import Readout
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
@@ -82,6 +83,31 @@ class Caches:
     logits: Mapping[tuple[BaseRun, int], Tensor]
 
 
+def cached_sites(experiments: Iterable[Experiment], shape: ModelShape) -> frozenset[Site]:
+    """The sites of the unpatched runs that experiments read: what is frozen, and where values of a source are put."""
+    found: set[Site] = set()
+    for experiment in experiments:
+        if experiment.isolations:
+            found.update(sites_of(shape, (SiteKind.Z, SiteKind.MLP_OUT)))
+        for write in experiment.writes:
+            found.update(spot.site for spot in _read_spots(write, shape))
+    return frozenset(found)
+
+
+def _read_spots(write: Value | Recorded | Swap, shape: ModelShape) -> tuple[Spot, ...]:
+    match write:
+        case Value():
+            return value_spots(write, shape)
+        case Recorded(address):
+            return input_spots(address, shape) if isinstance(address.node, Neuron) else ()
+        case Swap(senders):
+            return tuple(output_spot(sender, shape) for sender in senders)
+
+
+def _every_site(shape: ModelShape) -> tuple[Site, ...]:
+    return tuple(sites_of(shape, tuple(kind for kind in SiteKind if kind not in (SiteKind.PATTERN, SiteKind.ATTN_OUT))))
+
+
 class LiteralExecutor:
     """Runs experiments one at a time on one batch of prompts."""
 
@@ -92,27 +118,24 @@ class LiteralExecutor:
         metrics: Sequence[BoundMetric],
         *,
         reference: Reference | None = None,
-        patterns: bool = False,
+        sites: Collection[Site] | None = None,
     ) -> None:
         """Cache the runs of a batch.
 
         Args:
             reference: the reference set of `mean` and `resample`.
-            patterns: keep attention weights too; needed where a pattern is patched.
+            sites: what is kept of them: the `cached_sites` of the experiments that follow; None = all but the
+                attention weights.
         """
         self.model = model
         self.batch = batch
         self.metrics = metrics
         self._reference = reference
-        self._caches = self._cache(patterns)
+        self._caches = self._cache(_every_site(model.shape) if sites is None else sites)
 
     # Stage 1 ----------------------------------------------------------------------------------
 
-    def _cache(self, patterns: bool) -> Caches:
-        kinds = (SiteKind.RESID_PRE, SiteKind.RESID_MID, SiteKind.Q, SiteKind.K, SiteKind.V, SiteKind.Z)
-        kinds += (SiteKind.MLP_IN, SiteKind.NEURONS, SiteKind.MLP_OUT, SiteKind.FINAL)
-        kinds += (SiteKind.PATTERN,) if patterns else ()
-        sites = sites_of(self.model.shape, kinds)
+    def _cache(self, sites: Collection[Site]) -> Caches:
         reads, logits = {}, {}
         for side in self.batch.sides:
             run = self.model.run(self.batch.ids(side), reads=sites)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from circuitgraph.errors import InputError
-from circuitgraph.execute.bind import Batch, BoundMetric, addresses_of, bind_batches
-from circuitgraph.execute.literal import LiteralExecutor, refuse_all
+from circuitgraph.execute.bind import Batch, BoundMetric, bind_batches
+from circuitgraph.execute.literal import LiteralExecutor, cached_sites, refuse_all
 from circuitgraph.execute.references import Reference, unfit
 from circuitgraph.execute.spots import output_spot, value_spots
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site
-from circuitgraph.nodes import Port
 from circuitgraph.plans.types import Experiment, Mean, Plan, Recorded, Resample, Swap, Value
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
@@ -107,9 +106,9 @@ def _part(
 ) -> tuple[Measured, ...]:
     """Batches outside, experiments inside: the caches of one batch at a time are in memory."""
     tables = [Table(experiment, metrics, pairs) for experiment in experiments]
-    patterns = any(Port.PATTERN in address.ports for e in experiments for address in addresses_of(e))
+    sites = cached_sites(experiments, model.shape)
     for batch in batches:
-        executor = LiteralExecutor(model, batch, metrics, reference=reference, patterns=patterns)
+        executor = LiteralExecutor(model, batch, metrics, reference=reference, sites=sites)
         for table in tables:
             table.measure(executor)
             progress(1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from circuitgraph.execute.bind import BoundMetric, bind_batches
-from circuitgraph.execute.literal import LiteralExecutor, refuse_all
+from circuitgraph.execute.literal import LiteralExecutor, cached_sites, refuse_all
 from circuitgraph.execute.run import BATCH, Table, reference_values
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.plans.types import Experiment, Plan
@@ -43,7 +43,8 @@ class Session:
         self._pairs = len(prompts)
         batches = bind_batches(Plan("session", (widest,)), prompts, metrics, model.shape, model.device, BATCH)
         referred = reference_values(model, [widest], prompts, reference)
-        self._executors = [LiteralExecutor(model, batch, metrics, reference=referred) for batch in batches]
+        sites = cached_sites([widest], model.shape)
+        self._executors = [LiteralExecutor(model, batch, metrics, reference=referred, sites=sites) for batch in batches]
 
     def measure(self, experiment: Experiment) -> tuple[Measured, ...]:
         """One experiment under each metric, on all pairs."""
