@@ -253,6 +253,11 @@ def test_nothing_expected_is_nothing_to_test(tmp_path: Path) -> None:
         cg.test(path)
 
 
+def test_warnings_of_the_run_are_told_once(command, spec) -> None:
+    _, _, err = command("test", spec, "--set", "prompts.generator.n=2", *(f"--set={setting}" for setting in CIRCUIT))
+    assert err.count("warning: only 2 pairs") == 1
+
+
 def test_one_pair_decides_nothing(command, spec) -> None:
     ended, _, err = command("test", spec, "--set", "prompts.generator.n=1")
     assert ended == 3

@@ -114,6 +114,11 @@ def test(
     checked = checked_spec(spec, set_, strict)
     with ProgressBar(f"{checked.spec.name}: testing on {checked.location.name}") as progress:
         found = api.test(spec, out=out, overrides=set_ or (), replace=force, progress=progress)
+    measured = [found.result, found.evaluation]
+    warnings = dict.fromkeys(warning for each in measured if each is not None for warning in each.warnings)
+    for warning in warnings:
+        if warning not in checked.warnings:  # those were said before
+            note(f"warning: {warning}")
     if as_json:
         print_json(_verdict_report(found))
     else:
