@@ -310,7 +310,7 @@ def test_verdicts_are_in_tooltips_and_counted_in_the_legend() -> None:
     (box,) = [box for box in picture.boxes if box.ids]
     assert box.panel.tooltip is not None
     assert box.panel.tooltip.endswith("n = 64; supported: expected < 0")
-    assert "Of what was expected of effects: 1 refuted, 1 supported." in legend_of(picture)
+    assert "Expectations: 1 refuted, 1 supported." in legend_of(picture)
 
 
 def test_tooltips_carry_addresses_effect_interval_and_n() -> None:

@@ -140,7 +140,7 @@ def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
         judged = Counter(row.verdict for row in found.rows.values() if row.verdict is not None)
         if judged:
             counts = ", ".join(f"{judged[verdict]} {verdict}" for verdict in sorted(judged))
-            lines.append(f"Of what was expected of effects: {counts}.")
+            lines.append(f"Expectations: {counts}.")
     lines += [_direction(graph), _path(graph)]
     if any(receiver.ports for _, receiver, _ in graph.arcs()):
         lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
