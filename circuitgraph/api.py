@@ -111,7 +111,7 @@ def run(
 
     Raises:
         SpecError: everything that is wrong with the spec.
-        RefusedError: something in it cannot be executed yet.
+        RefusedError: something in it cannot be executed.
         ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
         NotFiniteError: NaN or infinity in a value; the message names the experiment.
         FileError, LockError: the run directory cannot be used.
