@@ -18,6 +18,9 @@ from circuitgraph.stats import intervals, normalized
 
 Floats = NDArray[np.float64]
 
+ROUNDED = 6
+"""Decimals, as shares of the gap, to which changes are told apart when they are ordered."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -60,7 +63,10 @@ class _Scores:
             Dropped(drop.kind, drop.name, drop.count, left.faithfulness, change)
             for (drop, _), left, change in zip(agenda.drops, self._scored(dropped), changes, strict=True)
         ]
-        size = {id(drop): abs(values.mean() - circuit.mean()) for drop, values in zip(drops, dropped, strict=True)}
+        # What is equal but for rounding stays in the order of the spec, on every machine.
+        gap = abs(found.base.mean() - found.empty.mean()) or 1.0
+        moved = [round(abs(values.mean() - circuit.mean()) / gap, ROUNDED) for values in dropped]
+        size = {id(drop): change for drop, change in zip(drops, moved, strict=True)}
         return MetricScores(
             metric=self.metric,
             base=base,
