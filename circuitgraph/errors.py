@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 class CircuitGraphError(Exception):
@@ -131,10 +131,6 @@ class SpecError(InputError):
         self.path = path
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column)))
         super().__init__("\n".join(problem.format(path) for problem in self.problems))
-
-    def in_file(self, path: str) -> SpecError:
-        """The same problems, reported against `path`."""
-        return SpecError(path, [replace(p) for p in self.problems])
 
 
 def did_you_mean(value: str, choices: Iterable[str], *, limit: int = 12) -> str:

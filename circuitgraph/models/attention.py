@@ -29,30 +29,17 @@ class AttentionRule:
     """The precision in which the loaded model takes the softmax; None = that of the scores."""
 
 
-def attend(
-    rule: AttentionRule,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    q_positions: Tensor,
-    k_positions: Tensor,
-    key_mask: Tensor,
-) -> Tensor:
-    """Mixed values z [batch, queries, heads, d_head].
-
-    Args:
-        q: [batch, queries, heads, d_head], before rotation.
-        k, v: [batch, keys, kv heads or heads, d_head], before rotation.
-        q_positions, k_positions: position ids [batch, queries], [batch, keys].
-        key_mask: [batch, keys], true for real tokens.
-    """
-    return mix(weigh(rule, q, k, q_positions, k_positions, key_mask).to(v.dtype), v)
-
-
 def weigh(
     rule: AttentionRule, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
 ) -> Tensor:
-    """Attention weights [batch, heads, queries, keys]; arguments as in `attend`."""
+    """Attention weights [batch, heads, queries, keys].
+
+    Args:
+        q: [batch, queries, heads, d_head], before rotation.
+        k: [batch, keys, kv heads or heads, d_head], before rotation.
+        q_positions, k_positions: position ids [batch, queries], [batch, keys].
+        key_mask: [batch, keys], true for real tokens.
+    """
     if rule.rotate is not None:
         q, k = rule.rotate(q, q_positions), rule.rotate(k, k_positions)
     k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)

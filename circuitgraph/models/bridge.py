@@ -17,7 +17,7 @@ from torch import Tensor
 
 from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.models.attention import AttentionRule, attend, weigh
+from circuitgraph.models.attention import AttentionRule, weigh
 from circuitgraph.models.sites import Site, SiteKind, hook_name, scores_hook_name
 from circuitgraph.models.threads import fitting_threads
 
@@ -147,12 +147,6 @@ class TransformerModel:
         """One of the three: the site Q, K or V of a layer from the stream before it."""
         block = self._block(site.layer)
         return self._heads(getattr(block.attn, site.kind.value)(block.ln1(resid)))
-
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
-    ) -> Tensor:
-        """Mixed values z [batch, queries, heads, d_head]; see `attention.attend`."""
-        return attend(self._rules[layer], q, k, v, q_positions, k_positions, key_mask)
 
     def weigh(
         self, layer: int, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor

@@ -100,13 +100,36 @@ def attention_table(
     together = np.concatenate([weights, rest[:, :, None]], axis=2)  # [heads, from, to and the rest, pairs]
     _check_finite(heads, together)
     pairs = together.shape[-1]
+    seen = np.concatenate([visible.sum(axis=2), np.full((visible.shape[0], 1), pairs)], axis=1)
+    small = sample_warning(pairs, clusters)
+    return AttentionTable(
+        name=name,
+        model=model,
+        run=reading.run.value,
+        from_positions=tuple(map(str, reading.from_positions)),
+        to_positions=tuple(map(str, reading.to_positions)),
+        n=pairs,
+        rows=_rows(reading, heads, together, seen, clusters, seed),
+        warnings=(*warnings, *([] if small is None else [small])),
+    )
+
+
+def _rows(
+    reading: AttentionReading,
+    heads: Sequence[Head],
+    together: NDArray[np.float64],
+    seen: NDArray[np.int64],
+    clusters: Sequence[str] | None,
+    seed: int,
+) -> tuple[AttentionRow, ...]:
+    """One row for each head, query and key, and for all other tokens; `seen`: in how many prompts. [from, to + 1]"""
+    pairs = together.shape[-1]
     found = intervals(together.reshape(-1, pairs), clusters, seed=seed)
     low, high = (_within(bound, found.mean).reshape(together.shape[:3]) for bound in (found.low, found.high))
     mean, error = (part.reshape(together.shape[:3]) for part in (found.mean, found.std_error))
     method = np.array(found.method, dtype=object).reshape(together.shape[:3])
-    seen = np.concatenate([visible.sum(axis=2), np.full((visible.shape[0], 1), pairs)], axis=1)
     index = {head: h for h, head in enumerate(heads)}
-    rows = [
+    return tuple(
         AttentionRow(
             group=read.group,
             head=str(read.head),
@@ -124,17 +147,6 @@ def attention_table(
         for f, query in enumerate(reading.from_positions)
         for t, key in enumerate((*reading.to_positions, None))
         for at in ((index[read.head], f, t),)
-    ]
-    small = sample_warning(pairs, clusters)
-    return AttentionTable(
-        name=name,
-        model=model,
-        run=reading.run.value,
-        from_positions=tuple(map(str, reading.from_positions)),
-        to_positions=tuple(map(str, reading.to_positions)),
-        n=pairs,
-        rows=tuple(rows),
-        warnings=(*warnings, *([] if small is None else [small])),
     )
 
 
