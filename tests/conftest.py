@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
+from circuitgraph import cli
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
 from tests.tiny import save_checkpoint
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,3 +57,21 @@ def tiny_model(checkpoint: Callable[[str], Path]) -> Callable[..., TransformerMo
         return loaded[family, dtype]
 
     return get
+
+
+@pytest.fixture
+def circuitgraph(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
+    """Run a command in this process, in an empty directory; a traceback would fail the test."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["circuitgraph", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, out, err)
+
+    return run

@@ -23,7 +23,6 @@ from circuitgraph.results.attention import attention_table
 from circuitgraph.spec.model import AttentionSection, BaseRun
 from circuitgraph.stats import intervals
 from tests.node_oracle import PlainTransformer
-from tests.test_cli import circuitgraph as circuitgraph
 from tests.test_cli import write_spec
 from tests.tiny import HEADS, LAYERS, random_prompts
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas
@@ -17,7 +17,6 @@ import pytest
 import torch
 import yaml
 
-from circuitgraph import cli
 from circuitgraph.execute import run as run_module
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.lock import DirectoryLock
@@ -27,32 +26,6 @@ from tests.measuring import edge, measure_all, node
 from tests.tiny import FAMILIES, random_prompts
 
 Checkpoint = Callable[[str], Path]
-
-
-class Ended(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def circuitgraph(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
-    """Run a command in this process, in an empty directory; a traceback would fail the test."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["circuitgraph", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, out, err)
-
-    return run
 
 
 def write_pairs(path: Path, prompts: PromptSet) -> None:

@@ -37,8 +37,9 @@ from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.circuits import only
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.spec.model import BaseRun, PluginSpec
+from tests.conftest import Ended
 from tests.measuring import edge, effect, node
-from tests.test_cli import Ended, circuitgraph, write_pairs  # noqa: F401 (a fixture)
+from tests.test_cli import write_pairs
 from tests.tiny import random_prompts
 
 Command = Callable[..., Ended]
@@ -458,7 +459,7 @@ def test_a_generator_with_few_prompts_is_split(tmp_path):
     assert "positions" in json.loads((tmp_path / "many.pairs.jsonl").read_text().splitlines()[0])
 
 
-def test_too_few_pairs(known, circuitgraph):  # noqa: F811
+def test_too_few_pairs(known, circuitgraph):
     spec = write_spec(known, prompts={"pairs": PAIRS[:3]})
     ended = circuitgraph("discover", spec, "-o", "found.yaml")
     assert ended.status == 2
@@ -470,7 +471,7 @@ def test_too_few_pairs(known, circuitgraph):  # noqa: F811
 # The written file ---------------------------------------------------------------------------------
 
 
-def test_the_header_says_how(known, circuitgraph):  # noqa: F811
+def test_the_header_says_how(known, circuitgraph):
     ended = circuitgraph("discover", write_spec(known), "-o", "found.yaml", "--threshold", "1e-9")
     assert ended.status == 0, ended.err
     text = Path("found.yaml").read_text()
@@ -488,7 +489,7 @@ def test_the_header_says_how(known, circuitgraph):  # noqa: F811
     assert ended.status == 0, ended.err
 
 
-def test_nodes_and_names(known, circuitgraph):  # noqa: F811
+def test_nodes_and_names(known, circuitgraph):
     """The effects of nodes stand in the header; the spec is called like its file, for its run directory."""
     for name in ("one two.yaml", "known-2.yaml", "é.yaml"):
         ended = circuitgraph("discover", write_spec(known), "-o", name, "--of", "nodes", "--most", "2")
@@ -560,7 +561,7 @@ def test_several_draws_and_lengths(small):
     assert 0 < len(found.kept) < len(found.ranked)
 
 
-def test_flags_go_before_set_and_set_before_the_spec(known, circuitgraph):  # noqa: F811
+def test_flags_go_before_set_and_set_before_the_spec(known, circuitgraph):
     spec = write_spec(known, discover={"method": "acdc", "threshold": 1e-9})
     ended = circuitgraph("discover", spec, "-o", "a.yaml", "--json")
     assert json.loads(ended.out)["settings"]["method"] == "acdc"
@@ -575,7 +576,7 @@ def test_flags_go_before_set_and_set_before_the_spec(known, circuitgraph):  # no
     assert found["pairs_file"] == "c.pairs.jsonl"
 
 
-def test_the_table(known, circuitgraph):  # noqa: F811
+def test_the_table(known, circuitgraph):
     ended = circuitgraph("discover", write_spec(known), "-o", "a.yaml", "--method", "acdc", "--threshold", "0.01",
                          "--top", "7")  # fmt: skip
     assert ended.status == 0, ended.err
@@ -614,7 +615,7 @@ def test_the_table(known, circuitgraph):  # noqa: F811
         ),
     ],
 )  # fmt: skip
-def test_one_clear_message(known, circuitgraph, arguments, sections, message):  # noqa: F811
+def test_one_clear_message(known, circuitgraph, arguments, sections, message):
     ended = circuitgraph("discover", write_spec(known, **sections), "-o", "found.yaml", *arguments)
     assert ended.status == 2
     assert message in ended.err
@@ -622,7 +623,7 @@ def test_one_clear_message(known, circuitgraph, arguments, sections, message):  
     assert list(Path().iterdir()) == []
 
 
-def test_ctrl_c_leaves_nothing_behind(known, circuitgraph, monkeypatch):  # noqa: F811
+def test_ctrl_c_leaves_nothing_behind(known, circuitgraph, monkeypatch):
     def interrupted(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
@@ -635,7 +636,7 @@ def test_ctrl_c_leaves_nothing_behind(known, circuitgraph, monkeypatch):  # noqa
     assert sorted(spec.parent.iterdir()) == before
 
 
-def test_files_in_the_way(known, circuitgraph):  # noqa: F811
+def test_files_in_the_way(known, circuitgraph):
     spec = write_spec(known)
     Path("found.pairs.jsonl").write_text("precious")
     ended = circuitgraph("discover", spec, "-o", "found.yaml")

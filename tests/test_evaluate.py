@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 import circuitgraph as cg
-from circuitgraph import cli
 from circuitgraph.evaluation.agenda import agenda_of
 from circuitgraph.evaluation.aim import Aim, aim_of
 from circuitgraph.evaluation.curve import CurveKind, areas, mib_counts
@@ -246,28 +243,6 @@ def test_where_the_numbers_come_from(evaluated):
 
 
 # The command ----------------------------------------------------------------------------------------
-
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def circuitgraph(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["circuitgraph", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return Ended(ended.value.code, out, err)  # type: ignore[arg-type]
-
-    return run
 
 
 NODES = {

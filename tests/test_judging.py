@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,6 @@ import pandas
 import pytest
 
 import circuitgraph as cg
-from circuitgraph import cli
 from circuitgraph.checks.baseline import random_edges
 from circuitgraph.errors import InputError, RefutedError, UndecidedError
 from circuitgraph.graph.claims import claim_id
@@ -51,22 +48,6 @@ def result(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> cg.RunResult
     place = tmp_path_factory.mktemp("run") / "judged"
     cg.run(spec, out=place, overrides=["baseline.edges=4"])
     return cg.load_run(place)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple]:
-    """Run `circuitgraph …`; the value is (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["circuitgraph", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return ended.value.code, out, err
-
-    return run
 
 
 # p and q ----------------------------------------------------------------------------------------
@@ -200,8 +181,10 @@ def test_a_spec_is_a_test(spec: Path) -> None:
         ("edges.1.expect.at_most=-9.4", 3, "undecided", "judged.yaml:12: undecided: m3@END → logits: effect -"),
     ],
 )
-def test_exits_tell_refuted_from_undecided_and_name_the_line(command, spec, setting, status, verdict, message) -> None:
-    ended, out, err = command("test", spec, "--set", setting)
+def test_exits_tell_refuted_from_undecided_and_name_the_line(
+    circuitgraph, spec, setting, status, verdict, message
+) -> None:
+    ended, out, err = circuitgraph("test", spec, "--set", setting)
     assert ended == status
     assert message in err
     assert out.splitlines()[0].startswith(verdict)
@@ -225,15 +208,15 @@ def test_a_circuit_is_judged_as_a_whole(spec: Path) -> None:
     assert found.evaluation.runs == 2
 
 
-def test_a_circuit_that_is_not_enough_is_refuted(command, spec) -> None:
-    ended, out, err = command("test", spec, "--set", "circuit.expect.faithfulness.at_least=0.99")
+def test_a_circuit_that_is_not_enough_is_refuted(circuitgraph, spec) -> None:
+    ended, out, err = circuitgraph("test", spec, "--set", "circuit.expect.faithfulness.at_least=0.99")
     assert ended == 1
     assert "judged.yaml: circuit.expect.faithfulness: refuted: the circuit as a whole: faithfulness " in err
     assert out.splitlines()[0].startswith("refuted")
 
 
-def test_a_spec_that_holds_exits_0_and_prints_every_verdict(command, spec) -> None:
-    ended, out, _ = command("test", spec)
+def test_a_spec_that_holds_exits_0_and_prints_every_verdict(circuitgraph, spec) -> None:
+    ended, out, _ = circuitgraph("test", spec)
     assert ended == 0
     assert out.splitlines()[-1] == "judged: 5 supported"
     assert sum(line.startswith("supported  line ") for line in out.splitlines()) == 5
@@ -253,13 +236,15 @@ def test_nothing_expected_is_nothing_to_test(tmp_path: Path) -> None:
         cg.test(path)
 
 
-def test_warnings_of_the_run_are_told_once(command, spec) -> None:
-    _, _, err = command("test", spec, "--set", "prompts.generator.n=2", *(f"--set={setting}" for setting in CIRCUIT))
+def test_warnings_of_the_run_are_told_once(circuitgraph, spec) -> None:
+    _, _, err = circuitgraph(
+        "test", spec, "--set", "prompts.generator.n=2", *(f"--set={setting}" for setting in CIRCUIT)
+    )
     assert err.count("warning: only 2 pairs") == 1
 
 
-def test_one_pair_decides_nothing(command, spec) -> None:
-    ended, _, err = command("test", spec, "--set", "prompts.generator.n=1")
+def test_one_pair_decides_nothing(circuitgraph, spec) -> None:
+    ended, _, err = circuitgraph("test", spec, "--set", "prompts.generator.n=1")
     assert ended == 3
     assert "there is no interval to judge by" in err
 
