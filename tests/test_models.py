@@ -171,8 +171,8 @@ WRONG_RULES: list[tuple[str, dict[str, Any]]] = [
 def test_a_wrong_attention_rule_is_noticed(tiny_model, monkeypatch, family, wrong):
     model = tiny_model(family)
     prove(model)
-    rules = (replace(model._rules[0], **wrong), *model._rules[1:])
-    monkeypatch.setattr(model, "_rules", rules)
+    rules = (replace(model.rules[0], **wrong), *model.rules[1:])
+    monkeypatch.setattr(model, "rules", rules)
     with pytest.raises(AuditError, match="composition of the pieces"):
         prove(model)
 

@@ -108,6 +108,8 @@ class MetricEntry(Entry):
     """Never negative: a picture has no use for a diverging scale."""
     linear_in_logits: bool = False
     """A fixed linear function of the logits, unless `reduce: max` over several answers."""
+    answers_only: bool = False
+    """Reads the logits of the answers and the wrong answers alone: no others need to be computed."""
 
 
 METRICS: tuple[MetricEntry, ...] = (
@@ -118,9 +120,15 @@ METRICS: tuple[MetricEntry, ...] = (
         "circuitgraph.metrics.logit_diff",
         needs_wrong_answers=True,
         linear_in_logits=True,
+        answers_only=True,
     ),
     MetricEntry(
-        "logit", "logit of the answers", AnswerLogitParams, "circuitgraph.metrics.logit", linear_in_logits=True
+        "logit",
+        "logit of the answers",
+        AnswerLogitParams,
+        "circuitgraph.metrics.logit",
+        linear_in_logits=True,
+        answers_only=True,
     ),
     MetricEntry(
         "log_prob",

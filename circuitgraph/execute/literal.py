@@ -17,31 +17,26 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from circuitgraph.errors import InputError, RefusedError
+from circuitgraph.errors import RefusedError
 from circuitgraph.execute.bind import Batch, BoundMetric
 from circuitgraph.execute.edits import Edit, Release, both, of_site, write_of
 from circuitgraph.execute.references import Reference, Values
 from circuitgraph.execute.spots import Spot, input_spots, layer_after, output_spot, value_spots
 from circuitgraph.execute.swaps import swap_writes
+from circuitgraph.execute.values import other_side, values_of
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.metrics.readout import Readout
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
 from circuitgraph.nodes import Address, Neuron, Residual
 from circuitgraph.plans.types import (
-    Base,
-    Counterfactual,
     Experiment,
     Free,
     Isolate,
-    Mean,
-    Prune,
     Recorded,
-    Resample,
     Source,
     Swap,
     Value,
-    Zero,
 )
 from circuitgraph.spec.model import BaseRun
 
@@ -152,7 +147,7 @@ class LiteralExecutor:
 
     def unpatched(self, base: BaseRun) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Per metric: its value in the base run and in the other run (None without one). [pairs]"""
-        other = BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN
+        other = other_side(base)
         for i, metric in enumerate(self.metrics):
             value = metric.measure(self._readout(i, base, self._caches.logits[base, i]))
             there = self._caches.logits.get((other, i))
@@ -310,24 +305,7 @@ class LiteralExecutor:
 
     def _values(self, base: BaseRun, draw: int, source: Source) -> Values:
         """The values that a source puts at each site."""
-        reads, other = self._caches.reads, BaseRun.CORRUPTED if base is BaseRun.CLEAN else BaseRun.CLEAN
-        match source:
-            case Base():
-                return lambda site, _position: reads[base][site]
-            case Counterfactual():
-                return lambda site, _position: reads[other][site]
-            case Zero() | Prune():
-                return lambda site, _position: torch.zeros_like(reads[base][site])
-            case Mean():
-                return partial(self._references.mean, source, self.batch)
-            case Resample():
-                return partial(self._references.drawn, source, draw, self.batch)
-
-    @property
-    def _references(self) -> Reference:
-        if self._reference is None:
-            raise InputError("mean and resample need a reference set, and none was given")
-        return self._reference
+        return values_of(source, self._caches.reads, self._reference, self.batch, base, draw)
 
 
 def _swapped_views(swaps: Sequence[Swap], model: TransformerModel) -> list[tuple[int, int]]:

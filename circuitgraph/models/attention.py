@@ -40,19 +40,36 @@ def weigh(
         q_positions, k_positions: position ids [batch, queries], [batch, keys].
         key_mask: [batch, keys], true for real tokens.
     """
-    if rule.rotate is not None:
-        q, k = rule.rotate(q, q_positions), rule.rotate(k, k_positions)
+    q, k = prepared(rule, q, q_positions, keys=False), prepared(rule, k, k_positions, keys=True)
     k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)
-    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * rule.scale
+    scores = torch.einsum("bqhd,bkhd->bhqk", q, k)
+    visible = key_mask[:, None, :] & seen(rule, q_positions, k_positions)
+    return softened(rule, scores, visible[:, None])
+
+
+def prepared(rule: AttentionRule, x: Tensor, positions: Tensor, *, keys: bool) -> Tensor:  # noqa: ARG001
+    """Queries or keys [batch, pos, heads, d_head] as the scores need them: rotated.
+
+    Args:
+        positions: position ids [batch or 1, pos].
+        keys: whether they are keys.
+    """
+    return x if rule.rotate is None else rule.rotate(x, positions)
+
+
+def seen(rule: AttentionRule, q_positions: Tensor, k_positions: Tensor) -> Tensor:
+    """Whether a query may attend to a key. [.., queries, keys] from position ids [.., queries] and [.., keys]"""
+    distance = q_positions[..., :, None] - k_positions[..., None, :]
+    visible = distance >= 0 if rule.causal else torch.ones_like(distance, dtype=torch.bool)
+    return visible if rule.window is None else visible & (distance < rule.window)
+
+
+def softened(rule: AttentionRule, scores: Tensor, visible: Tensor) -> Tensor:
+    """Weights from the products of queries and keys, where they are visible. [.., queries, keys]"""
+    scores = scores * rule.scale
     if rule.soft_cap is not None:
         scores = torch.tanh(scores / rule.soft_cap) * rule.soft_cap
-    distance = q_positions[:, :, None] - k_positions[:, None, :]
-    visible = key_mask[:, None, :].expand_as(distance)
-    if rule.causal:
-        visible = visible & (distance >= 0)
-    if rule.window is not None:
-        visible = visible & (distance < rule.window)
-    scores = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min)
+    scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1, dtype=rule.softmax_dtype)
 
 

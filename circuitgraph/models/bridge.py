@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.attention import AttentionRule, weigh
+from circuitgraph.models.lean import Lean, lean_of
 from circuitgraph.models.sites import Site, SiteKind, hook_name, scores_hook_name
 from circuitgraph.models.threads import fitting_threads
 
@@ -61,6 +63,7 @@ class TransformerModel:
 
     Attributes:
         shape: sizes and layout.
+        rules: how each layer turns q, k, v into z.
         device, dtype: where and how it computes.
         fingerprint: sha256 over config, tokenizer and weights.
     """
@@ -69,7 +72,7 @@ class TransformerModel:
         self, bridge: Any, shape: ModelShape, rules: tuple[AttentionRule, ...], fingerprint: str, soft_cap: float | None
     ) -> None:
         self._bridge = bridge
-        self._rules = rules
+        self.rules = rules
         self._soft_cap = soft_cap
         self._in_piece = 0
         self.shape = shape
@@ -92,6 +95,7 @@ class TransformerModel:
         reads: Iterable[Site] = (),
         writes: Mapping[Site, Write] | None = None,
         stop_after: int | None = None,
+        unembed: bool = True,
     ) -> Run:
         """One forward pass.
 
@@ -101,12 +105,15 @@ class TransformerModel:
             reads: sites to return, after any write there.
             writes: what replaces the activation at a site; pure functions old → new.
             stop_after: the last block to run; the logits are then None.
+            unembed: whether to go on from the final residual stream, which must be among the reads if not; the
+                logits are then None.
 
         Raises:
             ModelError: a write changed a shape, or a site was never reached.
         """
-        collector = _Collector(self, tuple(dict.fromkeys(reads)), dict(writes or {}))
-        with fitting_threads(self.shape):
+        collector = _Collector(self, tuple(dict.fromkeys(reads)), dict(writes or {}), unembed)
+        logits = None
+        with fitting_threads(self.shape), suppress(_Enough):
             logits = self._bridge.run_with_hooks(
                 ids,
                 fwd_hooks=collector.hooks() + ([] if mask is None else self._finite_scores()),
@@ -125,7 +132,7 @@ class TransformerModel:
         """
         return [
             (scores_hook_name(layer), _clamp_to(rule.softmax_dtype))
-            for layer, rule in enumerate(self._rules)
+            for layer, rule in enumerate(self.rules)
             if rule.softmax_dtype is not None and torch.finfo(rule.softmax_dtype).min > torch.finfo(self.dtype).min
         ]
 
@@ -152,7 +159,7 @@ class TransformerModel:
         self, layer: int, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, key_mask: Tensor
     ) -> Tensor:
         """Attention weights [batch, heads, queries, keys] in the model's precision; see `attention.weigh`."""
-        return weigh(self._rules[layer], q, k, q_positions, k_positions, key_mask).to(self.dtype)
+        return weigh(self.rules[layer], q, k, q_positions, k_positions, key_mask).to(self.dtype)
 
     @_piece
     def write(self, site: Site, activation: Tensor) -> Tensor:
@@ -193,6 +200,11 @@ class TransformerModel:
         out = bridge.unembed(bridge.ln_final(resid))
         return out if self._soft_cap is None else torch.tanh(out / self._soft_cap) * self._soft_cap
 
+    @functools.cached_property
+    def lean(self) -> Lean:
+        """The same pieces without hook points."""
+        return lean_of(self._bridge, self.shape, self._soft_cap)
+
     def _block(self, layer: int) -> Any:
         return self._bridge.blocks[layer]
 
@@ -205,6 +217,10 @@ def _clamp_to(dtype: torch.dtype) -> Callable[..., Any]:
     return lambda tensor, hook: tensor.clamp(min=lowest)  # noqa: ARG005 (TransformerLens passes it by name)
 
 
+class _Enough(Exception):  # noqa: N818 (no error)
+    """Everything that is asked for has been read."""
+
+
 class _Collector:
     """The hooks of one run: apply writes, then keep reads, at each site.
 
@@ -212,8 +228,11 @@ class _Collector:
     feeds the MLP alone and leaves the residual stream as it was.
     """
 
-    def __init__(self, model: TransformerModel, reads: tuple[Site, ...], writes: dict[Site, Write]) -> None:
+    def __init__(
+        self, model: TransformerModel, reads: tuple[Site, ...], writes: dict[Site, Write], unembed: bool
+    ) -> None:
         self.model = model
+        self.unembed = unembed
         self.wanted = reads
         self.writes = writes
         self.reads: dict[Site, Tensor] = {}
@@ -248,6 +267,8 @@ class _Collector:
                 # was changed, exactly what attention wrote.
                 new = new if wanted is stream else torch.where(wanted == stream, new, wanted - before)
             self._keep(site, new)
+            if not self.unembed and site.kind is SiteKind.FINAL:
+                raise _Enough
             return None if new is tensor else new
 
         return hook

@@ -1,0 +1,236 @@
+"""The fast executor: many experiments of one batch, each computed from where it begins to differ from the base run.
+
+    cache      one run per side, up to the final residual stream; what later stages read is kept
+    isolate    no run at all: see `streams` and `begin`
+    propagate  the blocks after the change, experiments stacked: see `propagate`
+
+Never another number than the literal executor's but for rounding; `plans.routes.slow_reason` says what it leaves to
+that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from circuitgraph.execute.bind import Batch, BoundMetric
+from circuitgraph.execute.fast.begin import Beginnings, Item, Sources
+from circuitgraph.execute.fast.change import Change
+from circuitgraph.execute.fast.kept import Kept
+from circuitgraph.execute.fast.mixing import Inputs, mixed_again
+from circuitgraph.execute.fast.propagate import Stack
+from circuitgraph.execute.fast.puts import Put, first_true
+from circuitgraph.execute.fast.reading import Readings
+from circuitgraph.execute.fast.stacks import Block, blocks
+from circuitgraph.execute.references import Reference
+from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.models.sites import Site, SiteKind
+from circuitgraph.models.threads import fitting_threads
+from circuitgraph.nodes import Head
+from circuitgraph.plans.routes import Kind, Start, start_of
+from circuitgraph.plans.types import Swap
+from circuitgraph.spec.model import BaseRun
+
+NAME = "fast"
+TOKENS = 2048
+"""Tokens of a stack, where nothing else is said."""
+
+Content = Change | Inputs | Sequence[Put]
+"""What an experiment changes first: landed, at a head, or at several places."""
+
+
+class FastExecutor:
+    """Runs experiments on one batch of prompts."""
+
+    def __init__(
+        self,
+        model: TransformerModel,
+        batch: Batch,
+        metrics: Sequence[BoundMetric],
+        *,
+        sites: Mapping[BaseRun, Collection[Site]],
+        reference: Reference | None = None,
+        tokens: int = TOKENS,
+    ) -> None:
+        """Cache the runs of a batch.
+
+        Args:
+            sites: what is kept of each side: the `needed_sites` of the experiments that follow.
+            reference: the reference set of `mean` and `resample`.
+            tokens: how many tokens a stack may have.
+        """
+        self.model = model
+        self.batch = batch
+        self._metrics = tuple(metrics)
+        self._reference = reference
+        self._tokens = tokens
+        self._reads = {side: model.run(batch.ids(side), reads=sites[side], unembed=False).reads for side in batch.sides}
+        with torch.no_grad(), fitting_threads(model.shape):
+            finals = {side: reads[Site(SiteKind.FINAL)] for side, reads in self._reads.items()}
+            self._readings = Readings(model.lean, batch, metrics, finals)
+        # What comes after the last token that is read cannot matter to a causal model.
+        length = int(self._readings.read.max()) + 1 if model.shape.causal else batch.clean.shape[1]
+        self._kept = {
+            side: Kept(model, {site: _cut(site, value, length) for site, value in reads.items()}, length)
+            for side, reads in self._reads.items()
+        }
+
+    @torch.no_grad()
+    def unpatched(self, base: BaseRun) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Every metric in the base run and in the other run (None without one). [metrics, pairs]"""
+        other = self._readings.other(base)
+        return self._readings.unpatched(base).cpu().numpy(), None if other is None else other.cpu().numpy()
+
+    @torch.no_grad()
+    def measure(self, items: Sequence[Item]) -> NDArray[np.float64]:
+        """Every metric in the patched run of each item, experiments without swaps. [metrics, items, pairs]"""
+        found = np.empty((len(self._metrics), len(items), len(self.batch.rows)))
+        with fitting_threads(self.model.shape):
+            for base in dict.fromkeys(item.experiment.base for item in items):
+                some = [i for i, item in enumerate(items) if item.experiment.base is base]
+                sources = Sources(self._reads, self._reference, self.batch, base)
+                begin = Beginnings(self.model, self.batch, self._kept[base], sources)
+                run = _OneBase(self.model, self._kept[base], self._readings, begin, base, self._tokens)
+                found[:, some] = run.measure([items[i] for i in some])
+        return found
+
+
+def _cut(site: Site, value: Tensor, length: int) -> Tensor:
+    """An activation at the first tokens."""
+    return value[:, :, :length, :length] if site.kind is SiteKind.PATTERN else value[:, :length]
+
+
+@dataclass(frozen=True, eq=False)
+class _OneBase:
+    """Experiments of one batch and one base run."""
+
+    model: TransformerModel
+    kept: Kept
+    readings: Readings
+    begin: Beginnings
+    base: BaseRun
+    tokens: int
+
+    def measure(self, items: Sequence[Item]) -> NDArray[np.float64]:
+        """Every metric in the patched run of each item. [metrics, items, pairs]"""
+        self.begin.prepare(items)
+        unpatched = self.readings.unpatched(self.base).cpu().numpy()
+        found = np.repeat(unpatched[:, None], len(items), axis=1)
+        groups: dict[Start, list[int]] = {}
+        for i, item in enumerate(items):
+            groups.setdefault(start_of(item.experiment, self.model.shape), []).append(i)
+        for start, indexes in sorted(groups.items()):
+            some = found[:, indexes]
+            measure = self._at_tokens if self._mixes_no_more(start) else self._in_stacks
+            measure(start, [items[i] for i in indexes], some)
+            found[:, indexes] = some
+        return found
+
+    def _mixes_no_more(self, start: Start) -> bool:
+        """Whether tokens have nothing to do with each other any more from here on."""
+        shape = self.model.shape
+        return start.kind is Kind.LANDED and start.point >= 2 * shape.layers - (0 if shape.parallel else 1)
+
+    def _at_tokens(self, start: Start, items: Sequence[Item], found: NDArray[np.float64]) -> None:
+        """After the last attention: only the tokens that are read."""
+        read = self.readings.read
+        pairs = torch.arange(len(read), device=read.device)
+        base = self.readings.at_read(self.kept.stream(start.point))
+        step = max(1, self.tokens // read.numel())
+        for begin in range(0, len(items), step):
+            changes = [self.begin.landed(item, start.point) for item in items[begin : begin + step]]
+            delta = torch.stack([_at(change, read) for change in changes], dim=1)
+            stack = Stack(self.model, self.kept, 0, read)
+            finals = stack.finals_of_read(base[:, None] + delta, start.point)
+            values = self.readings.measure(finals, pairs, self.base).cpu().numpy()
+            changed = (delta != 0).flatten(2).any(dim=-1).T.cpu().numpy()
+            place = found[:, begin : begin + step]
+            np.copyto(place, values, where=changed[None])
+
+    def _in_stacks(self, start: Start, items: Sequence[Item], found: NDArray[np.float64]) -> None:
+        contents = [self._content(start, item) for item in items]
+        first = self._first(contents)
+        kept: dict[bytes, Kept] = {}
+        for block in blocks(first, self.kept.length, self.tokens):
+            pairs = torch.as_tensor(block.pairs, device=self.model.device)
+            some = kept.setdefault(block.pairs.tobytes(), self.kept.of(pairs))
+            finals = self._finals(start, block, [(items[i], contents[i]) for i in block.items], pairs, some)
+            values = self.readings.measure(finals, pairs, self.base).cpu().numpy()
+            place = np.ix_(np.arange(len(found)), block.items, block.pairs)
+            changed = first[np.ix_(block.items, block.pairs)] < self.kept.length
+            found[place] = np.where(changed, values, found[place])
+
+    def _content(self, start: Start, item: Item) -> Content:
+        match start.kind:
+            case Kind.LANDED:
+                return self.begin.landed(item, start.point)
+            case Kind.HEAD:
+                return self.begin.inputs(item)
+            case Kind.EDITED:
+                return self.begin.puts(item)
+
+    def _first(self, contents: Sequence[Content]) -> NDArray[np.int64]:
+        """The first token that changes, the number of tokens where nothing does that could matter. [items, pairs]"""
+        length = self.kept.length
+        changed = torch.stack([_changed(content, length) for content in contents])
+        if not self.model.shape.causal:
+            return torch.where(changed.any(dim=-1), 0, length).cpu().numpy()
+        first = first_true(changed, length)
+        return first.masked_fill(first > self.readings.read.amax(dim=1), length).cpu().numpy()
+
+    def _finals(
+        self, start: Start, block: Block, some: Sequence[tuple[Item, Content]], pairs: Tensor, kept: Kept
+    ) -> Tensor:
+        """The final streams of a block at the tokens that are read. [pairs, experiments, positions, d_model]"""
+        read = self.readings.read[pairs]
+        x = kept.stream(start.point)[:, None, block.start :].repeat(1, len(some), 1, 1)
+        puts: dict[Site, list[tuple[int, Put]]] = {}
+        heads: list[Head] = []
+        inputs: list[Inputs] = []
+        for row, (item, content) in enumerate(some):
+            if isinstance(content, Change):
+                x[:, row] += content.of(pairs).spread(block.start, kept.length)
+            elif isinstance(content, Mapping):
+                heads.append(_head(item))
+                inputs.append({kind: put.of(pairs) for kind, put in content.items()})
+            else:
+                for put in content:
+                    puts.setdefault(put.spot.site, []).append((row, put.of(pairs)))
+        if heads:
+            layer, indexes = heads[0].layer, [head.index for head in heads]
+            x += mixed_again(self.model, kept, layer, indexes, inputs, block.start)
+        finals = Stack(self.model, kept, block.start, read, puts).finals(x, start.point)
+        # A token before the first that changes is as in the base run.
+        base = kept.stream(2 * self.model.shape.layers)[torch.arange(len(pairs), device=read.device)[:, None], read]
+        return torch.where((read >= block.start)[:, None, :, None], finals, base[:, None])
+
+
+def _head(item: Item) -> Head:
+    """The head whose inputs are written."""
+    (write,) = item.experiment.propagate.writes
+    if isinstance(write, Swap) or not isinstance(write.address.node, Head):
+        raise ValueError(f"'{item.experiment.label}' writes to no head")
+    return write.address.node
+
+
+def _changed(content: Content, length: int) -> Tensor:
+    """The tokens that change first. [batch, length]"""
+    if isinstance(content, Change):
+        return content.tokens(length)
+    puts = content.values() if isinstance(content, Mapping) else content
+    return torch.stack([put.changed for put in puts]).any(dim=0)
+
+
+def _at(change: Change, tokens: Tensor) -> Tensor:
+    """A change at some tokens [batch, n] of each pair. [batch, n, …]"""
+    if not change:
+        return change.delta.new_zeros(*tokens.shape, *change.delta.shape[2:])
+    inside = (tokens >= change.start) & (tokens < change.stop)
+    index = (tokens - change.start).clamp(0, change.delta.shape[1] - 1)
+    rows = torch.arange(len(tokens), device=tokens.device)[:, None]
+    return change.delta[rows, index] * inside[..., None]
