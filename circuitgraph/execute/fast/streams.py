@@ -119,7 +119,7 @@ class Streams:
         if write is not None:
             return change_of(write(new) - write(base))
         changed = change_of(new - base)
-        parts = [edit.spot.index for edit in edits]
+        parts = list(dict.fromkeys(edit.spot.index for edit in edits))
         if any(part is None for part in parts):
             return Change(changed.start, changed.delta.flatten(2) @ weight.flatten(0, -2))
         chosen = torch.tensor(parts, device=weight.device)
