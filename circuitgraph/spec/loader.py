@@ -20,6 +20,7 @@ from circuitgraph.spec.faults import Fault, faults_of
 from circuitgraph.spec.model import FORMAT_VERSION, CircuitSpec
 from circuitgraph.spec.overrides import Options, override
 from circuitgraph.spec.source import Draft, Loc, Place, SpecSource
+from circuitgraph.spec.whole import ALL, as_edge
 from circuitgraph.spec.yaml_reader import read_yaml
 
 MAX_BYTES = 16 * 2**20
@@ -101,7 +102,7 @@ def _text(path: Path) -> str | Problem:
 
 
 def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
-    """`metric: x` as `metrics: [x]`, a name alone as `{name: x}`: one place to look, one to override."""
+    """`metric: x` as `metrics: [x]`, a name alone as `{name: x}`, `all` as an entry: one place to look, one to override."""
     data, source = dict(draft.data), draft.source
     problems: list[Problem] = []
     if "metric" in data and "metrics" in data:
@@ -114,6 +115,10 @@ def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
         data["model"] = _named(data["model"])
     if isinstance(data.get("metrics"), list):
         data["metrics"] = [_named(metric) for metric in data["metrics"]]
+    if data.get("edges") == ALL:
+        data["edges"] = [{ALL: {}}]
+    elif isinstance(data.get("edges"), list):
+        data["edges"] = [as_edge(entry) for entry in data["edges"]]
     if isinstance(prompts := data.get("prompts"), dict) and "generator" in prompts:
         data["prompts"] = prompts | {"generator": _named(prompts["generator"])}
     return replace(draft, data=data, source=source), problems
