@@ -107,10 +107,13 @@ def run(
     if as_json:
         print_json(_run_report(result))
         return
+    from circuitgraph.drawing import what_is_drawn
     from circuitgraph.tables import ranked_table
 
     typer.echo(ranked_table(result, top))
     note(f"\ntables, drawing and provenance: {directory}/")
+    if drawn := what_is_drawn(result.graph, result.primary, "circuit.svg"):
+        note(drawn)
     note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
 
 
@@ -153,7 +156,7 @@ def render(
     """Draw a spec, or a run with its results."""
     from circuitgraph import api
 
-    note(f"wrote {api.render(what, output, layout=layout, title=title)}")
+    note(f"wrote {api.render(what, output, layout=layout, title=title, tell=note)}")
 
 
 @app.command()
