@@ -198,6 +198,8 @@ def _empty(value: Any, loc: Loc = ()) -> Iterator[Loc]:
 def _cut(fault: Fault) -> Loc | None:
     """What to leave out because of a fault: a key, a list entry, a section; () = all, None = nothing to leave out."""
     match fault.loc:
+        case ("edges", _, "all", _, *_) as loc:  # with one filter less it would stand for other edges
+            return loc[:2]
         case loc if fault.at_key and not fault.torn:
             return loc
         case ():
