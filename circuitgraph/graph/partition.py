@@ -84,9 +84,7 @@ def partition_edges(shape: ModelShape) -> tuple[PartitionEdge, ...]:
     return edges_between(partition_nodes(shape), partition_targets(shape), shape)
 
 
-def edges_between(
-    senders: Sequence[Node], targets: Sequence[Address], shape: ModelShape
-) -> tuple[PartitionEdge, ...]:
+def edges_between(senders: Sequence[Node], targets: Sequence[Address], shape: ModelShape) -> tuple[PartitionEdge, ...]:
     """The edges from some nodes to some ports, in the order of the ports."""
     return tuple(
         PartitionEdge(sender, target.node, target.ports[0] if target.ports else None)

@@ -102,7 +102,7 @@ def _text(path: Path) -> str | Problem:
 
 
 def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
-    """`metric: x` as `metrics: [x]`, a name alone as `{name: x}`, `all` as an entry: one place to look, one to override."""
+    """`metric: x` as `metrics: [x]`, a name as `{name: x}`, `all` as an entry: one place to look, one to override."""
     data, source = dict(draft.data), draft.source
     problems: list[Problem] = []
     if "metric" in data and "metrics" in data:
