@@ -300,7 +300,6 @@ def render(
         FileError: a file cannot be read or written.
     """
     from circuitgraph.drawing import render as draw
-    from circuitgraph.drawing import what_is_drawn
     from circuitgraph.results.records import RunResult
 
     if isinstance(what, str | Path) and Path(what).is_dir():
@@ -308,7 +307,7 @@ def render(
     if isinstance(what, RunResult):
         positions = what.provenance.get("settings", {}).get("positions")
         written = draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
-        if note := what_is_drawn(what.graph, what.primary, written):
+        if note := drawn_part(what, written):
             tell(note)
         return written
     found = check_spec(what)
@@ -316,6 +315,13 @@ def render(
         raise InputError(f"{found.spec.name}: nothing to draw: the spec has no edges, nodes or groups")
     positions = found.prompts.position_names() if found.prompts else None
     return draw(found.graph, path, layout=layout, title=title, positions=positions)
+
+
+def drawn_part(result: RunResult, path: str | Path) -> str | None:
+    """Which of very many edges of a run the picture `path` shows, in words; None = all."""
+    from circuitgraph.drawing import what_is_drawn
+
+    return what_is_drawn(result.graph, result.primary, path)
 
 
 def load_run(path: str | Path) -> RunResult:

@@ -107,12 +107,11 @@ def run(
     if as_json:
         print_json(_run_report(result))
         return
-    from circuitgraph.drawing import what_is_drawn
     from circuitgraph.tables import ranked_table
 
     typer.echo(ranked_table(result, top))
     note(f"\ntables, drawing and provenance: {directory}/")
-    if drawn := what_is_drawn(result.graph, result.primary, "circuit.svg"):
+    if drawn := api.drawn_part(result, "circuit.svg"):
         note(drawn)
     note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
 
