@@ -190,6 +190,7 @@ def test_the_dump_of_filters_is_what_a_person_would_write():
     )
 
 
+@settings(deadline=None)
 @given(filters)
 def test_dumped_filters_load_as_the_same(tmp_path_factory, wanted):
     spec = spec_of([{"all": wanted}, {"all": wanted, "base": "corrupted"}])
