@@ -182,6 +182,11 @@ def test_short_forms_are_one_and_the_same(tmp_path, text):
     assert len(check(path).graph.claims) == 479
 
 
+def test_a_spec_with_every_key_written_out_is_the_same():
+    spec = spec_of(["all", {"sender": "a0.h1@S", "receiver": "m1@S"}])
+    assert CircuitSpec.model_validate(spec.model_dump(mode="json", by_alias=True)) == spec
+
+
 def test_the_dump_of_filters_is_what_a_person_would_write():
     entry = {"all": {"senders": ["input"], "sender_layers": [0, "4-7"], "at": -1}, "base": "corrupted"}
     dumped = dump_spec(spec_of([entry]))

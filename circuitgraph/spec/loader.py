@@ -118,10 +118,17 @@ def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
     if data.get("edges") == ALL:
         data["edges"] = [{ALL: {}}]
     elif isinstance(data.get("edges"), list):
-        data["edges"] = [as_edge(entry) for entry in data["edges"]]
+        data["edges"] = [_long_edge(entry) for entry in data["edges"]]
     if isinstance(prompts := data.get("prompts"), dict) and "generator" in prompts:
         data["prompts"] = prompts | {"generator": _named(prompts["generator"])}
     return replace(draft, data=data, source=source), problems
+
+
+def _long_edge(entry: Any) -> Any:
+    """`all`, or `all:` with nothing behind it, as an entry without filters."""
+    if isinstance(entry, dict) and ALL in entry and entry[ALL] is None:
+        return {**entry, ALL: {}}
+    return as_edge(entry)
 
 
 def _named(value: Any) -> Any:

@@ -121,7 +121,5 @@ def as_edges(value: Any) -> Any:
 
 
 def as_edge(value: Any) -> Any:
-    """The word alone, as an entry or as its key, is short for an entry without filters."""
-    if isinstance(value, dict) and ALL in value and value[ALL] is None:
-        return {**value, ALL: {}}
+    """The word alone is short for an entry without filters."""
     return {ALL: {}} if value == ALL else value
