@@ -10,7 +10,7 @@ cg.render(result, "circuit.svg")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -278,13 +278,25 @@ def evaluate(
     return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()
 
 
-def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layered", title: str | None = None) -> Path:
+def render(
+    what: RunResult | SpecLike,
+    path: str | Path,
+    *,
+    layout: str = "layered",
+    title: str | None = None,
+    tell: Callable[[str], None] = lambda _note: None,
+) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
-    `what` is a RunResult, a CircuitSpec, a spec file or a run directory.
+    Of more than 500 arrows the 200 strongest edges are drawn, which the picture says; `.graphml` and `.json` hold all.
+
+    Args:
+        what: a RunResult, a CircuitSpec, a spec file or a run directory.
+        tell: called with what of it was drawn, where it was not all.
 
     Raises:
-        SpecError, InputError: the spec is wrong or has nothing to draw, or there is no such format or layout.
+        SpecError, InputError: the spec is wrong or has nothing to draw, or too much that is not measured, or there
+            is no such format or layout.
         FileError: a file cannot be read or written.
     """
     from circuitgraph.drawing import render as draw
@@ -294,12 +306,22 @@ def render(what: RunResult | SpecLike, path: str | Path, *, layout: str = "layer
         what = load_run(what)
     if isinstance(what, RunResult):
         positions = what.provenance.get("settings", {}).get("positions")
-        return draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
+        written = draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
+        if note := drawn_part(what, written):
+            tell(note)
+        return written
     found = check_spec(what)
     if not found.graph.claims and not found.graph.groups:
         raise InputError(f"{found.spec.name}: nothing to draw: the spec has no edges, nodes or groups")
     positions = found.prompts.position_names() if found.prompts else None
     return draw(found.graph, path, layout=layout, title=title, positions=positions)
+
+
+def drawn_part(result: RunResult, path: str | Path) -> str | None:
+    """Which of very many edges of a run the picture `path` shows, in words; None = all."""
+    from circuitgraph.drawing import what_is_drawn
+
+    return what_is_drawn(result.graph, result.primary, path)
 
 
 def load_run(path: str | Path) -> RunResult:

@@ -29,7 +29,7 @@ def ranked_table(result: RunResult, top: int) -> str:
     shown = [i for i, name in enumerate(HEADER) if name not in idle]
     lines = aligned([tuple(cells[i] for i in shown) for cells in (HEADER, *rows)], right=range(1, len(shown) - 1))
     if len(ranked) > top:
-        lines.append(f"… {len(ranked) - top} more")
+        lines.append(f"… {len(ranked) - top:,} more")
     if len(result.metrics) > 1:
         lines.append(f"also measured: {', '.join(result.metrics[1:])} (see edges.parquet)")
     settings = [f"{name}: {value}, where nothing else is said" for name, value in usual.items()]

@@ -42,6 +42,7 @@ SECTIONS = {
     "GroupSpec": "groups",
     "EdgeSpec": "edges",
     "PairOfEnds": "edges: set",
+    "AllSpec": "edges: all",
     "NodeSpec": "nodes",
     "ExpectSpec": "expect",
     "CircuitSection": "circuit",

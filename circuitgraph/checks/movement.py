@@ -82,6 +82,8 @@ class Movement:
 
     def _edge(self, senders: tuple[Address, ...], receivers: tuple[Address, ...]) -> Iterator[Remark]:
         """Each sender must arrive at some receiver, each receiver be reached by some sender, one reach a metric."""
+        if all(end.position is None for end in (*senders, *receivers)):
+            return  # what changes at every token gets everywhere
         onto = {s: [r for r in receivers if self.shape.can_reach(s.node, r.node)] for s in senders}
         into = {r: [s for s in senders if r in onto[s]] for r in receivers}
         arriving = {(s, r): self._arrives(s, r) for s, reached in onto.items() for r in reached}

@@ -8,7 +8,7 @@ from functools import cache
 from circuitgraph import catalog
 from circuitgraph.catalog.generators import RESERVED
 from circuitgraph.errors import AddressError, InputError, did_you_mean
-from circuitgraph.nodes import EACH, Position, Reference, split
+from circuitgraph.nodes import EACH, Position, Reference, parse_position, split
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.prompts.raw import RawPair
 from circuitgraph.spec.model import CircuitSpec, PromptsSpec
@@ -137,12 +137,16 @@ def _anchored(position: Position) -> tuple[str, int]:
 
 
 def references(spec: CircuitSpec) -> Iterator[tuple[Loc, Reference]]:
-    """Every node text of the spec that can be read, with its place."""
+    """Every node text of the spec that can be read, with its place; `all:` is a pattern that names every node."""
     for loc, text in _texts(spec):
         try:
             yield loc, split(text)
         except AddressError:
             continue
+    for i, edge in enumerate(spec.edges):
+        if edge.all is not None:
+            at = None if edge.all.at is None else parse_position(edge.all.at)
+            yield ("edges", i, "all", "at"), Reference("*", (), at, None)
 
 
 def entries_with_patterns(spec: CircuitSpec) -> frozenset[str]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from circuitgraph.judging import Verdicts
     from circuitgraph.results.records import RunResult
 
+MOST_SHOWN = 200
+"""Of more experiments than this, `plan` shows one of each kind."""
+
 
 @app.command()
 def check(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = False) -> None:
@@ -29,7 +32,15 @@ def check(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = 
 
 
 @app.command()
-def plan(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = False) -> None:
+def plan(
+    spec: Spec,
+    set_: Set = None,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"Show every experiment, also where there are more than {MOST_SHOWN}.")
+    ] = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
     """Show what will be done for each edge: its three stages, and what they cost."""
     from circuitgraph.api import metric_names
     from circuitgraph.plans import (
@@ -37,6 +48,7 @@ def plan(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = F
         build_plan,
         cost_of,
         describe_cost,
+        explain_kinds,
         explain_plan,
         plan_hash,
         plan_to_json,
@@ -51,7 +63,10 @@ def plan(spec: Spec, set_: Set = None, strict: Strict = False, as_json: Json = F
         tokens = None if prompts is None else {"prompts": len(prompts.lengths), "tokens": prompts.tokens}
         print_json({**plan_to_json(made), "sha256": plan_hash(made), "cost": counts, "pass": tokens})
         return
-    typer.echo(explain_plan(made, metric_names(checked.spec)))
+    whole = every or len(made.experiments) <= MOST_SHOWN
+    typer.echo((explain_plan if whole else explain_kinds)(made, metric_names(checked.spec)))
+    if not whole:
+        note("--all shows every experiment, --json all of them as data")
     typer.echo()
     for line in describe_cost(cost, prompts):
         typer.echo(line)
@@ -96,6 +111,8 @@ def run(
 
     typer.echo(ranked_table(result, top))
     note(f"\ntables, drawing and provenance: {directory}/")
+    if drawn := api.drawn_part(result, "circuit.svg"):
+        note(drawn)
     note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
 
 
@@ -138,7 +155,7 @@ def render(
     """Draw a spec, or a run with its results."""
     from circuitgraph import api
 
-    note(f"wrote {api.render(what, output, layout=layout, title=title)}")
+    note(f"wrote {api.render(what, output, layout=layout, title=title, tell=note)}")
 
 
 @app.command()

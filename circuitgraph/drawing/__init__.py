@@ -16,6 +16,7 @@ from circuitgraph.drawing.data import graphml, node_link
 from circuitgraph.drawing.dot import dot
 from circuitgraph.drawing.raster import raster
 from circuitgraph.drawing.scene import Scene
+from circuitgraph.drawing.strongest import shown
 from circuitgraph.drawing.style import finding
 from circuitgraph.drawing.svg import svg
 from circuitgraph.errors import FileError, InputError, did_you_mean
@@ -24,7 +25,7 @@ from circuitgraph.graph.claims import CircuitGraph
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
 
-__all__ = ["FORMATS", "Layout", "Scene", "dot", "render", "scene", "svg"]
+__all__ = ["FORMATS", "Layout", "Scene", "dot", "render", "scene", "svg", "what_is_drawn"]
 
 FORMATS = (".svg", ".png", ".pdf", ".dot", ".graphml", ".json")
 
@@ -40,11 +41,12 @@ def render(
 ) -> Path:
     """Draw a graph to a file; the file's ending picks the format. Without rows it is drawn as a hypothesis.
 
-    The file appears whole or not at all. Of rows under several metrics, those of the first metric are drawn.
+    The file appears whole or not at all. Of very many edges the strongest are drawn (see `what_is_drawn`), but
+    `.graphml` and `.json` hold all. Of rows under several metrics, those of the first metric are drawn.
     `positions` are the names of positions in the order of the prompt: the order of the columns.
 
     Raises:
-        InputError: an ending or layout that does not exist, rows of another graph, too many edges for `dot`.
+        InputError: an ending or layout that does not exist, rows of another graph, too much to draw.
         NotFiniteError: an effect is NaN or infinite.
         FileError: the file cannot be written.
     """
@@ -54,6 +56,9 @@ def render(
         raise InputError(f"'{target.name}' names no format by its ending{did_you_mean(suffix, FORMATS)}")
     if layout not in list(Layout):
         raise InputError(f"'{layout}' is no layout{did_you_mean(layout, Layout)}")
+    if suffix == ".graphml":  # all edges and no picture
+        _write(target, graphml(graph, finding(graph, rows)).encode())
+        return target
     drawn = scene(graph, rows, title=title, layout=Layout(layout), positions=positions)
     match suffix:
         case ".svg":
@@ -64,12 +69,17 @@ def render(
             content = raster(drawn, "pdf")
         case ".dot":
             content = dot(drawn).encode()
-        case ".graphml":
-            content = graphml(graph, finding(graph, rows)).encode()
         case _:
             content = node_link(graph, finding(graph, rows), drawn).encode()
     _write(target, content)
     return target
+
+
+def what_is_drawn(graph: CircuitGraph, rows: Sequence[Row], path: str | os.PathLike[str]) -> str | None:
+    """Which of very many measured edges a file shows: `drawn: the 200 strongest of 32,491 edges …`; None = all."""
+    suffix = Path(path).suffix.lower()
+    note = None if suffix == ".graphml" else shown(graph, rows).note
+    return note and f"drawn: {note}" + ("; the data are of all" if suffix == ".json" else "")
 
 
 def _write(target: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.diagram import diagram
@@ -15,7 +16,8 @@ from circuitgraph.drawing.marks import LAYER_TEXT, arrows, beside_rows, boxes, c
 from circuitgraph.drawing.notes import notes
 from circuitgraph.drawing.routes import routes
 from circuitgraph.drawing.scene import Rect, Scene, Text
-from circuitgraph.drawing.style import INK, SOFT_INK, Finding, finding
+from circuitgraph.drawing.strongest import Shown, shown
+from circuitgraph.drawing.style import INK, SOFT_INK
 from circuitgraph.drawing.tags import tags
 from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.graph.claims import CircuitGraph
@@ -50,11 +52,14 @@ def scene(
 
     `positions` are the names of positions in the order of the prompt: the order of the columns.
 
+    Of very many edges the strongest are drawn: see `strongest`.
+
     Raises:
-        InputError: a row belongs to no claim of the graph, or the graph is too large for dot.
+        InputError: a row belongs to no claim of the graph, or there is too much to draw.
         NotFiniteError: an effect is NaN or infinite.
     """
-    found = finding(graph, rows)
+    part = shown(graph, rows)
+    graph, found = part.graph, part.found
     drawn = diagram(graph, positions or ())
     names = layer_names(drawn) if layout is Layout.LAYERED else []
     margin = max([width(name, LAYER_TEXT) + 18 for name in names if name], default=0.0)
@@ -69,7 +74,7 @@ def scene(
     xs = [x for curve in curves for x, _ in curve]
     left, right = min([0.0, *xs]), max([placed.width, *xs])
     drawing = margin + right - left
-    heading = _heading(graph, title, max(drawing, NARROWEST - 2 * EDGE))
+    heading = _heading(graph, title, part.note, max(drawing, NARROWEST - 2 * EDGE))
     texts = max(width(text.text, text.size, bold=text.bold) for text in heading)
     inner = max(drawing, texts, NARROWEST - 2 * EDGE)
     dx, dy = EDGE + margin - left, heading[-1].y + 28
@@ -86,7 +91,7 @@ def scene(
         width=math.ceil(inner + 2 * EDGE),
         height=math.ceil(bottom + EDGE),
         title=heading[0].text,
-        description=_description(graph, found),
+        description=_description(part),
         columns=bands,
         clusters=clusters(placed),
         arrows=lines,
@@ -99,17 +104,25 @@ def scene(
     )
 
 
-def _heading(graph: CircuitGraph, title: str | None, limit: float) -> list[Text]:
+def _heading(graph: CircuitGraph, title: str | None, note: str | None, limit: float) -> list[Text]:
+    """Title and description, and which part of the graph is drawn."""
     lines = [Text(EDGE, EDGE + 14, fit(title or graph.name, TITLE, limit, bold=True), TITLE, INK, bold=True)]
-    for line in wrap(graph.description or "", SUBTITLE, limit, lines=3):
+    said = [wrap(text, SUBTITLE, limit, lines=3) for text in (graph.description or "", _capital(note or ""))]
+    for line in chain(*said):
         lines.append(Text(EDGE, lines[-1].y + (19 if len(lines) == 1 else 15), line, SUBTITLE, SOFT_INK))
     return lines
 
 
-def _description(graph: CircuitGraph, found: Finding) -> str:
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _description(part: Shown) -> str:
+    graph = part.graph
     arcs = sum(1 for _ in graph.arcs())
-    what = "measured effects" if found.rows else "a hypothesis, not measured"
-    sentence = f"Circuit graph of {graph.name}: {len(graph.nodes)} nodes, {arcs} arrows; {what}."
+    what = "measured effects" if part.found.rows else "a hypothesis, not measured"
+    of_all = f"; {part.note}" if part.note else ""
+    sentence = f"Circuit graph of {graph.name}: {len(graph.nodes)} nodes, {arcs} arrows; {what}{of_all}."
     return f"{sentence} {graph.description}" if graph.description else sentence
 
 

@@ -24,9 +24,11 @@ from circuitgraph.graph.claims import (
 )
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.references import Member, References
+from circuitgraph.graph.selection import selected_edges
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import EACH, Address, Position
+from circuitgraph.nodes import EACH, Address, Position, parse_position
 from circuitgraph.spec.model import (
+    AllSpec,
     CircuitSpec,
     EdgeSpec,
     Join,
@@ -63,6 +65,9 @@ class Entries:
         elif entry.set is not None:
             self._refuse(entry, loc, "a set, whose edges are always added together", ("join", "receivers"))
             yield from self._set(entry, loc)
+        elif entry.all is not None:
+            self._refuse(entry, loc, "all edges, each of which is an experiment of its own", ("join", "receivers"))
+            yield from self._all(entry, entry.all, loc)
         else:
             yield from self._edges(entry, loc)
 
@@ -179,6 +184,18 @@ class Entries:
             self._note((*loc, "set"), rules.set_problem(self.shape, edges))
             how = replace(how, path=PathKind.DIRECT, receivers=ReceiverMode.ADD)
             yield SetClaim(tuple(edges), how, entry.label, origin, entry.expect)
+
+    def _all(self, entry: EdgeSpec, wanted: AllSpec, loc: Loc) -> Iterator[EdgeClaim]:
+        how, origin = self._how(entry, loc), self.findings.origin(loc)
+        at = None if wanted.at is None else parse_position(wanted.at)
+        selection = selected_edges(wanted, self.shape)
+        for key, message in selection.problems:
+            self._note((*loc, "all") if key is None else (*loc, "all", key), message)
+        if self._too_many(loc, len(selection.edges)):
+            return
+        for edge in selection.edges:
+            ends = (Address(edge.sender, (), at),), (edge.target.at(at),)
+            yield EdgeClaim(*ends, how, entry.label, origin=origin, expect=entry.expect)
 
     def _members(self, texts: Sequence[str], loc: Loc, rule: Rule, *, first: int = 0) -> list[Member]:
         """The nodes of some texts that may stand here; the first that may not is noted for each text."""

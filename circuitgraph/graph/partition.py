@@ -81,11 +81,15 @@ def partition_targets(shape: ModelShape) -> tuple[Address, ...]:
 
 def partition_edges(shape: ModelShape) -> tuple[PartitionEdge, ...]:
     """Every edge of the model: 32,491 in GPT-2 small."""
-    nodes = partition_nodes(shape)
+    return edges_between(partition_nodes(shape), partition_targets(shape), shape)
+
+
+def edges_between(senders: Sequence[Node], targets: Sequence[Address], shape: ModelShape) -> tuple[PartitionEdge, ...]:
+    """The edges from some nodes to some ports, in the order of the ports."""
     return tuple(
         PartitionEdge(sender, target.node, target.ports[0] if target.ports else None)
-        for target in partition_targets(shape)
-        for sender in nodes
+        for target in targets
+        for sender in senders
         if shape.can_reach(sender, target.node)
     )
 

@@ -3,10 +3,10 @@
 from circuitgraph.plans.build import build_plan, experiment_of
 from circuitgraph.plans.cost import Cost, PromptShape, cost_of, describe_cost
 from circuitgraph.plans.encode import plan_hash, plan_to_json
-from circuitgraph.plans.explain import explain, explain_plan
+from circuitgraph.plans.explain import explain, explain_kinds, explain_plan
 from circuitgraph.plans.types import Experiment, Plan
 
 __all__ = [
     "Cost", "Experiment", "Plan", "PromptShape", "build_plan", "cost_of", "describe_cost",
-    "experiment_of", "explain", "explain_plan", "plan_hash", "plan_to_json",
+    "experiment_of", "explain", "explain_kinds", "explain_plan", "plan_hash", "plan_to_json",
 ]  # fmt: skip

@@ -68,9 +68,9 @@ def _cached_runs(experiment: Experiment) -> set[str]:
 def describe_cost(cost: Cost, prompts: PromptShape | None) -> Sequence[str]:
     """The cost in words, one line each."""
     lines = [
-        f"{_count(cost.experiments, 'experiment')}, {cost.forwards} forward passes: "
-        f"{cost.caches} to cache, {cost.isolations} to isolate, {cost.propagations} to propagate",
-        f"one edge at a time, caching anew for each: {cost.edge_at_a_time} forward passes",
+        f"{_count(cost.experiments, 'experiment')}, {cost.forwards:,} forward passes: "
+        f"{cost.caches} to cache, {cost.isolations:,} to isolate, {cost.propagations:,} to propagate",
+        f"one edge at a time, caching anew for each: {cost.edge_at_a_time:,} forward passes",
     ]
     if prompts is not None:
         lines.append(f"one pass = {_count(len(prompts.lengths), 'prompt')}, {_count(prompts.tokens, 'token')}")
@@ -78,4 +78,4 @@ def describe_cost(cost: Cost, prompts: PromptShape | None) -> Sequence[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

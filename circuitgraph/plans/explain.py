@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from circuitgraph.nodes import Address, Position
 from circuitgraph.plans.types import (
@@ -20,6 +20,7 @@ from circuitgraph.plans.types import (
     Source,
     Swap,
     Value,
+    Write,
     Zero,
 )
 from circuitgraph.spec.model import BaseRun
@@ -27,11 +28,48 @@ from circuitgraph.spec.model import BaseRun
 
 def explain_plan(plan: Plan, metrics: Sequence[str]) -> str:
     """Every experiment with its stages. `metrics` are readable names such as `logit_diff at END`."""
-    blocks = [
-        "\n".join([f"{number}. {experiment.label}", *(f"     {line}" for line in explain(experiment, metrics))])
-        for number, experiment in enumerate(plan.experiments, start=1)
+    numbered = enumerate(plan.experiments, start=1)
+    return "\n\n".join(_block(number, experiment, metrics) for number, experiment in numbered)
+
+
+def explain_kinds(plan: Plan, metrics: Sequence[str]) -> str:
+    """Of experiments that differ in layers and heads alone, the first with its stages, and how many more there are."""
+    kinds: dict[Hashable, list[int]] = {}
+    for index, experiment in enumerate(plan.experiments):
+        kinds.setdefault(_kind_of(experiment), []).append(index)
+    blocks: list[str] = []
+    for first, *more in kinds.values():
+        block = _block(first + 1, plan.experiments[first], metrics)
+        blocks.append(f"{block}\n     and {len(more):,} more like it" if more else block)
+    count = f"{len(plan.experiments):,} experiments of {len(kinds):,} kind{'s' * (len(kinds) > 1)}"
+    return "\n\n".join([*blocks, f"{count}, one of each is shown"])
+
+
+def _block(number: int, experiment: Experiment, metrics: Sequence[str]) -> str:
+    return "\n".join([f"{number}. {experiment.label}", *(f"     {line}" for line in explain(experiment, metrics))])
+
+
+def _kind_of(experiment: Experiment) -> Hashable:
+    """Equal for experiments whose stages read alike but for the numbers of layers, heads and neurons."""
+    isolations = [
+        (tuple(map(_written, step.writes)), step.free, tuple(map(_like, step.record))) for step in experiment.isolations
     ]
-    return "\n\n".join(blocks)
+    propagated = tuple(map(_written, experiment.propagate.writes))
+    return experiment.kind, experiment.base, experiment.repeat, tuple(isolations), propagated
+
+
+def _written(write: Write) -> Hashable:
+    match write:
+        case Value(address, source, kept):
+            return _like(address), str(source), kept
+        case Recorded(address, isolation):
+            return _like(address), isolation
+        case Swap(senders, port, source, kept):
+            return tuple(map(_like, senders)), _like(port), str(source), kept
+
+
+def _like(address: Address) -> Hashable:
+    return type(address.node), address.ports, address.position, address.output
 
 
 def explain(experiment: Experiment, metrics: Sequence[str]) -> list[str]:

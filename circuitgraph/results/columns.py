@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -146,7 +146,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
     types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64()}
     schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(Row)])
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    table = pa.table([pa.array([getattr(row, f.name) for row in rows], f.type) for f in schema], schema=schema)
     write_whole(path, lambda file: parquet.write_table(table, file))
 
 

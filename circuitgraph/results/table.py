@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,8 @@ def _rows_of_metric(
     if not experiments:
         return []
     effects = np.stack([item.effect for item in measured])
+    base_means = _means([item.metric_base for item in measured])
+    patched_means = _means([item.metric_patched for item in measured])
     found = intervals(effects, clusters, seed=seed)
     share = _normalized_by_base(experiments, measured, effects, clusters, seed)
     rows: list[Row] = []
@@ -144,9 +146,9 @@ def _rows_of_metric(
                 base=claim.how.base.value,
                 source=str(claim.how.source),
                 metric=item.metric,
-                metric_base=float(item.metric_base.mean()),
+                metric_base=float(base_means[i]),
                 metric_other=None if item.metric_other is None else float(item.metric_other.mean()),
-                metric_patched=float(item.metric_patched.mean()),
+                metric_patched=float(patched_means[i]),
                 effect=float(found.mean[i]),
                 normalized_effect=_or_none(share[i, 0]),
                 std_error=_or_none(found.std_error[i]),
@@ -162,6 +164,11 @@ def _rows_of_metric(
             )
         )
     return rows
+
+
+def _means(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The mean of each array; those of a matrix' rows are the same to the last bit, and found at once."""
+    return np.stack(arrays).mean(axis=1)
 
 
 def _normalized_by_base(
@@ -203,7 +210,7 @@ def ends_of(claim: Claim) -> Ends:
 
 
 def _names(addresses: Sequence[Address]) -> str:
-    return " + ".join(str(replace(address, position=None, output=None)) for address in addresses)
+    return " + ".join(str(Address(address.node, address.ports)) for address in addresses)
 
 
 def _positions(addresses: Sequence[Address]) -> str | None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from circuitgraph.spec.model import CircuitSpec
+from circuitgraph.spec.model import ALL, CircuitSpec
 from circuitgraph.spec.yaml_reader import plain_scalar
 
 _ONE_OR_MORE = ("sender", "receiver", "node")
-_FIRST = (*_ONE_OR_MORE, "chain", "set")
+_FIRST = (*_ONE_OR_MORE, "chain", "set", ALL)
 
 
 def dump_spec(spec: CircuitSpec) -> str:
@@ -24,6 +24,8 @@ def dump_spec(spec: CircuitSpec) -> str:
     for section in ("edges", "nodes"):
         if section in data:
             data[section] = [_entry(entry) for entry in data[section]]
+    if data.get("edges") == [{ALL: {}}]:
+        data["edges"] = ALL
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
@@ -33,7 +35,14 @@ def _entry(entry: dict[str, Any]) -> Any:
     for key in _ONE_OR_MORE:
         if len(entry.get(key, ())) == 1:
             entry[key] = entry[key][0]
+    if ALL in entry:
+        entry[ALL] = {key: _shortest(value) for key, value in entry[ALL].items()}
     return entry["node"] if entry.keys() == {"node"} and isinstance(entry["node"], str) else entry
+
+
+def _shortest(value: Any) -> Any:
+    """A list of one as its member."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -150,6 +150,8 @@ def _wrong_value(details: list[ErrorDetails], loc: Loc) -> str:
         choices += ["true", "false"] if "true or false" in needs else []
         if isinstance(value, list | dict):
             return f"{_kind(value)}; {key} is one of {', '.join(choices)}"
+        listed = isinstance(details[0]["loc"][-1], int) and not isinstance(loc[-1], int)  # one value, short for a list
+        key = f"entry of {key}" if listed else key.removeprefix("an ")
         return f"'{written(value)}' is no {key}{did_you_mean(written(value), choices)}"
     quotes = f'; write "{written(value)}" in quotes' if "text" in needs and not isinstance(value, list | dict) else ""
     return f"{_kind(value)}; {key} needs {' or '.join(needs)}{quotes}"

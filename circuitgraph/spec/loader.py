@@ -20,6 +20,7 @@ from circuitgraph.spec.faults import Fault, faults_of
 from circuitgraph.spec.model import FORMAT_VERSION, CircuitSpec
 from circuitgraph.spec.overrides import Options, override
 from circuitgraph.spec.source import Draft, Loc, Place, SpecSource
+from circuitgraph.spec.whole import ALL, as_edge
 from circuitgraph.spec.yaml_reader import read_yaml
 
 MAX_BYTES = 16 * 2**20
@@ -101,7 +102,7 @@ def _text(path: Path) -> str | Problem:
 
 
 def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
-    """`metric: x` as `metrics: [x]`, a name alone as `{name: x}`: one place to look, one to override."""
+    """`metric: x` as `metrics: [x]`, a name as `{name: x}`, `all` as an entry: one place to look, one to override."""
     data, source = dict(draft.data), draft.source
     problems: list[Problem] = []
     if "metric" in data and "metrics" in data:
@@ -114,9 +115,20 @@ def _long_forms(draft: Draft) -> tuple[Draft, list[Problem]]:
         data["model"] = _named(data["model"])
     if isinstance(data.get("metrics"), list):
         data["metrics"] = [_named(metric) for metric in data["metrics"]]
+    if data.get("edges") == ALL:
+        data["edges"] = [{ALL: {}}]
+    elif isinstance(data.get("edges"), list):
+        data["edges"] = [_long_edge(entry) for entry in data["edges"]]
     if isinstance(prompts := data.get("prompts"), dict) and "generator" in prompts:
         data["prompts"] = prompts | {"generator": _named(prompts["generator"])}
     return replace(draft, data=data, source=source), problems
+
+
+def _long_edge(entry: Any) -> Any:
+    """`all`, or `all:` with nothing behind it, as an entry without filters."""
+    if isinstance(entry, dict) and ALL in entry and entry[ALL] is None:
+        return {**entry, ALL: {}}
+    return as_edge(entry)
 
 
 def _named(value: Any) -> Any:
@@ -193,6 +205,8 @@ def _empty(value: Any, loc: Loc = ()) -> Iterator[Loc]:
 def _cut(fault: Fault) -> Loc | None:
     """What to leave out because of a fault: a key, a list entry, a section; () = all, None = nothing to leave out."""
     match fault.loc:
+        case ("edges", _, "all", _, *_) as loc:  # with one filter less it would stand for other edges
+            return loc[:2]
         case loc if fault.at_key and not fault.torn:
             return loc
         case ():

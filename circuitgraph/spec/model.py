@@ -41,15 +41,16 @@ from circuitgraph.spec.kinds import (
     SourceKind,
     as_plugin,
 )
+from circuitgraph.spec.whole import ALL, AllSpec, ReceiverKind, SenderKind, as_edge, as_edges
 
 FORMAT_VERSION = 1
 
 __all__ = [
-    "FORMAT_VERSION", "Align", "AttentionSection", "BaseRun", "BaselineSpec", "CircuitExpectSpec", "CircuitSection",
-    "CircuitSpec", "DiscoverSection", "DiscoveryMethod", "EdgeSpec", "ExpectSpec", "GeneratorSpec", "GroupSpec",
-    "InterventionSpec", "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Of", "Overrides",
-    "PairOfEnds", "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "RandomSpec", "ReceiverMode", "ReferenceSpec",
-    "Section", "ShapeSpec", "SourceKind",
+    "ALL", "FORMAT_VERSION", "Align", "AllSpec", "AttentionSection", "BaseRun", "BaselineSpec", "CircuitExpectSpec",
+    "CircuitSection", "CircuitSpec", "DiscoverSection", "DiscoveryMethod", "EdgeSpec", "ExpectSpec", "GeneratorSpec",
+    "GroupSpec", "InterventionSpec", "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Of",
+    "Overrides", "PairOfEnds", "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "RandomSpec", "ReceiverKind",
+    "ReceiverMode", "ReferenceSpec", "Section", "SenderKind", "ShapeSpec", "SourceKind",
 ]  # fmt: skip
 
 
@@ -103,7 +104,7 @@ class PairOfEnds(Section):
 
 
 class EdgeSpec(Overrides):
-    """An entry of `edges:`: sender and receiver, or a chain, or a set."""
+    """An entry of `edges:`: sender and receiver, or a chain, or a set, or all edges of the model."""
 
     noun: ClassVar[str] = "an edge"
 
@@ -117,12 +118,15 @@ class EdgeSpec(Overrides):
     """A list of nodes: each hop is isolated in turn."""
     set: Annotated[tuple[PairOfEnds, ...], Field(min_length=1)] | None = None
     """A set of edges patched together, as `add`."""
+    all: AllSpec | None = None
+    """Every edge of the model, each its own experiment; `edges: all` is short for `edges: [{all: {}}]`."""
 
     @model_validator(mode="after")
     def _one_form(self) -> EdgeSpec:
-        forms = [self.sender is not None or self.receiver is not None, self.chain is not None, self.set is not None]
+        ends = self.sender is not None or self.receiver is not None
+        forms = [ends, self.chain is not None, self.set is not None, self.all is not None]
         if sum(forms) != 1:
-            raise ValueError("an edge is either sender and receiver, or chain: [...], or set: [...]")
+            raise ValueError("an edge is either sender and receiver, or chain: [...], or set: [...], or all: {...}")
         if forms[0] and (self.sender is None or self.receiver is None):
             raise ValueError(f"'{'receiver' if self.receiver is None else 'sender'}' is missing")
         return self
@@ -202,8 +206,11 @@ class CircuitSpec(Section):
         str, Annotated[GroupSpec, BeforeValidator(_as_group, json_schema_input_type=NodeTexts | GroupSpec)]
     ] = Field(default_factory=dict)
     """Group name → its nodes."""
-    edges: tuple[EdgeSpec, ...] = ()
-    """The edges to measure."""
+    edges: Annotated[
+        tuple[Annotated[EdgeSpec, BeforeValidator(as_edge, json_schema_input_type=Literal["all"] | EdgeSpec)], ...],
+        BeforeValidator(as_edges, json_schema_input_type=Literal["all"] | list[Literal["all"] | EdgeSpec]),
+    ] = ()
+    """The edges to measure; `all` for every edge of the model."""
     nodes: tuple[Annotated[NodeSpec, BeforeValidator(_as_node_entry, json_schema_input_type=str | NodeSpec)], ...] = ()
     """The nodes to patch by themselves."""
 

@@ -33,6 +33,7 @@ def json_schema() -> dict[str, Any]:
         {"required": ["sender", "receiver"]},
         {"required": ["chain"]},
         {"required": ["set"]},
+        {"required": ["all"]},
     ]
     origins = ("generator", "file", "pairs")
     defs[PromptsSpec.__name__]["oneOf"] = [{"required": [origin]} for origin in origins]
