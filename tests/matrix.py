@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tiny import FAMILIES
+from tests.tiny import FAMILIES, GROUPED, PARALLEL
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
 
@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 SOURCES = ("counterfactual", "zero", "mean", "resample")
 ALIGNMENTS = ("position", "name", "pooled")
 PRUNABLE = ("a1", "a1.h2", "m1", "m1.n5")
-PARALLEL, WITHOUT_MLPS = ("gpt_neox",), ("tl_attention_only",)
+WITHOUT_MLPS = ("tl_attention_only",)
 
 
 def refusal(family: str, node: str) -> str | None:
@@ -96,7 +96,7 @@ written out. Everything else is refused before a model runs, with the words that
 
 ✓: with the sources {", ".join(f"`{source}`" for source in SOURCES)}, on both bases, everywhere and at a named
 position; several ports at once with `counterfactual` and `mean`. The models are tiny and random, with three blocks of
-four heads; `llama` and `gemma2` share keys and values, `llama_mha` does not.
+four heads; {", ".join(f"`{family}`" for family in GROUPED)} share keys and values.
 
 {families}
 

@@ -20,18 +20,17 @@ from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import Align, BaseRun, PairSpec, PromptsSpec, ReferenceSpec
 from tests.circuit_oracle import OracleModel
 from tests.circuits import EVERYWHERE, MIXED, measure_circuits, random_circuit, random_nodes
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import FAMILIES, FLOAT32_INSIDE, random_prompts
 
 PROMPTS = random_prompts(pairs=3, length=6)
 CLEAN, CORRUPTED = BaseRun.CLEAN, BaseRun.CORRUPTED
 OTHER = {CLEAN: CORRUPTED, CORRUPTED: CLEAN}
-# Norms and softmax of Llama and Gemma are float32 in every dtype, and states that are summed in another order round
-# differently there.
-FLOAT32_INSIDE = 1e-5
+# States that are summed in another order round differently where a family computes in float32 in every dtype.
+ROUNDED = 1e-5
 
 
 def within(family: str) -> float:
-    return FLOAT32_INSIDE if family in ("llama", "llama_mha", "gemma2") else 1e-9
+    return ROUNDED if family in FLOAT32_INSIDE else 1e-9
 
 
 def close(a: NDArray[np.float64], b: NDArray[np.float64] | None, tolerance: float) -> bool:

@@ -24,7 +24,17 @@ from circuitgraph.models.proofs import compose, prove
 from circuitgraph.models.sites import Site, SiteKind, hook_name
 from circuitgraph.nodes import MLP, Residual
 from circuitgraph.spec.model import ModelSpec
-from tests.tiny import FAMILIES, HEADS, LAYERS, VOCAB, tl_layout
+from tests.tiny import (
+    FAMILIES,
+    FLOAT32_INSIDE,
+    GROUPED,
+    HEADS,
+    LAYERS,
+    PARALLEL,
+    POST_NORM,
+    VOCAB,
+    tl_layout,
+)
 
 IDS = torch.randint(3, VOCAB, (2, 6), generator=torch.Generator().manual_seed(3))
 
@@ -48,15 +58,15 @@ def test_every_family_loads_and_its_pieces_compose_to_the_whole(tiny_model, fami
     shape = model.shape
     assert (shape.layers, shape.heads, shape.vocab) == (LAYERS, HEADS, VOCAB)
     assert shape.mlps == (family != "tl_attention_only")
-    assert shape.parallel == (family == "gpt_neox")
-    assert shape.post_norm == (family == "gemma2")
-    assert shape.grouped == (family in ("llama", "gemma2"))
+    assert shape.parallel == (family in PARALLEL)
+    assert shape.post_norm == (family in POST_NORM)
+    assert shape.grouped == (family in GROUPED)
     assert shape.causal == (family != "tl_bidirectional")
     assert (shape.norm, shape.final_norm) == (family != "tl_no_norm",) * 2
     assert len(model.fingerprint) == 64
     whole = model.run(IDS)
-    # The softmax of Llama and Gemma is float32, where sums in another order may round differently.
-    within = 1e-6 if family in ("llama", "llama_mha", "gemma2") else 1e-12
+    # In float32, sums in another order may round differently.
+    within = 1e-6 if family in FLOAT32_INSIDE else 1e-12
     assert apart(whole.logits, compose(model, IDS, {})) < within
 
 
@@ -164,6 +174,13 @@ WRONG_RULES: list[tuple[str, dict[str, Any]]] = [
     ("gemma2", {"window": None}),
     ("gemma2", {"window": 3}),
     ("gemma2", {"soft_cap": 1.0}),
+    ("gemma3_text", {"window": 3}),
+    ("gemma3_text", {"norm_q": None}),
+    ("gemma3_text", {"rotate": None}),
+    ("qwen3", {"norm_k": None}),
+    ("mistral", {"window": 5}),
+    ("gptj", {"rotate": None}),
+    ("phi", {"rotate": None}),
 ]
 
 
@@ -231,7 +248,7 @@ def untouched(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 BROKEN = [
-    ("gpt2", plus(model_type="gpt3"), untouched, r"'gpt3' is no model family that is supported; did you mean 'gpt2'"),
+    ("gpt2", plus(model_type="gpt22"), untouched, r"'gpt22' is no model family that is supported; did you mean 'gpt2'"),
     ("gpt2", without("model_type"), untouched, "neither 'model_type'"),
     ("gpt2", plus(layer_norm_epsilon="x"), untouched, "cannot be loaded: StrictDataclassFieldValidationError: "),
     ("gpt2", plus(activation_function="foo"), untouched, "cannot be loaded: KeyError: 'foo'"),
@@ -246,6 +263,15 @@ BROKEN = [
     ),
     ("gpt2", untouched, plus(**{"transformer.h.1.x": torch.zeros(1)}), r"unexpected weights: transformer\.h\.1\.x$"),
     ("llama", plus(num_key_value_heads=4), untouched, r"another shape than config\.json says: .*k_proj"),
+    ("opt", plus(do_layer_norm_before=False), untouched, "do_layer_norm_before: False is not supported for .* 'opt'"),
+    ("opt", plus(_remove_final_layer_norm=True), untouched, "_remove_final_layer_norm: True is not supported"),
+    ("opt", plus(word_embed_proj_dim=16), untouched, "word_embed_proj_dim: 16 is not supported, only that of hidden"),
+    ("phi", plus(qk_layernorm=True), untouched, "qk_layernorm: True is not supported"),
+    ("mistral", plus(layer_types=["full_attention"] * 3), untouched, "layer_types: .* is not supported"),
+    ("gemma3_text", plus(attn_logit_softcapping=50.0), untouched, r"attn_logit_softcapping: 50\.0 is not supported"),
+    ("gemma3_text", plus(use_bidirectional_attention=True), untouched, "use_bidirectional_attention: True is not"),
+    ("qwen2", plus(layer_types=["chunked_attention"] * 3), untouched, "chunked_attention"),
+    ("qwen2", plus(model_type="qwen2_moe"), untouched, "'qwen2_moe' is no model family that is supported"),
     ("tl_bidirectional", plus(use_NTK_by_parts_rope=True), untouched, "use_NTK_by_parts_rope: True is not supported"),
     (
         "tl_bidirectional",

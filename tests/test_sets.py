@@ -22,7 +22,7 @@ from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import Align, BaseRun
 from tests.measuring import LOGIT_DIFF, edge, edge_set, measure_all, node, reference_spec
 from tests.test_identities import close, parts, tolerance
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import BIASED_MLPS, FAMILIES, PARALLEL, random_prompts
 
 TOKENS = 6
 PROMPTS = random_prompts(pairs=3, length=TOKENS)
@@ -254,11 +254,10 @@ def test_pruning_is_zero_everywhere_but_for_the_bias_of_an_mlp(tiny_model, famil
     names += ["m1.n5", "m1", ["a1", "m0"]] if model.shape.mlps else []
     pruned = measure(model, *(node(name, source=Prune(), base=base) for name in names))
     zeroed = measure(model, *(node(name, source=Zero(), base=base) for name in names))
-    biased = family not in ("llama", "llama_mha", "gemma2")
     for name, one, other in zip(names, pruned, zeroed, strict=True):
         assert np.abs(one.effect).max() > 1e-4, name
         whole_mlp = name == "m1" or "m0" in name
-        if whole_mlp and biased:
+        if whole_mlp and family in BIASED_MLPS:
             assert not close(one.metric_patched, other.metric_patched, 1e-4)
         else:
             assert np.array_equal(one.metric_patched, other.metric_patched), name
@@ -267,7 +266,7 @@ def test_pruning_is_zero_everywhere_but_for_the_bias_of_an_mlp(tiny_model, famil
 # Gradients ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("gpt_neox", "tl_attention_only")])
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in (*PARALLEL, "tl_attention_only")])
 def test_the_middle_of_a_block_is_patched_whatever_the_grad_mode(tiny_model, family):
     model = tiny_model(family)
     claims = [node(f"r1.mid{at}", source=source) for at in ("", "@B") for source in SOURCES[:3]]

@@ -86,6 +86,10 @@ def hugging_face(family: str) -> Any:
     for parameter in model.parameters():
         # Larger than at initialisation, biases and norms included: nothing is accidentally zero or one.
         parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    if family == "opt":
+        for block in model.model.decoder.layers:
+            # The neurons that tests name have to fire.
+            block.fc1.bias.data.add_(0.5)
     return model
 
 
@@ -180,6 +184,12 @@ FAMILIES = (
     "tl_bidirectional",
     "tl_no_norm",
 )
+PARALLEL = ("gpt_neox", "phi", "gptj")
+POST_NORM = ("gemma2", "gemma3_text")
+GROUPED = ("llama", "gemma2", "gemma3_text", "qwen2", "qwen3", "mistral")
+BIASED_MLPS = ("gpt2", "gpt_neox", "gpt_neox_sequential", "opt", "phi", "gptj", "tl_bidirectional", "tl_no_norm")
+FLOAT32_INSIDE = ("llama", "llama_mha", "gemma2", "gemma3_text", "qwen2", "qwen3", "mistral", "opt", "phi", "gptj")
+"""Families that take norms, softmax or scores in float32 whatever the model's precision."""
 
 
 def random_prompts(pairs: int = 4, length: int = 7, seed: int = 0, *, lengths: tuple[int, ...] = ()) -> PromptSet:

@@ -1,8 +1,8 @@
 """Attention that TransformerLens leaves to transformers, opened: what is written to its weights counts.
 
 For such a family TransformerLens calls the hook of the attention weights when the values have been mixed
-already, and drops what the hook returns. Here the weights go through the hook first. They, and what is mixed
-where nobody writes, remain those of transformers' own function.
+already, and drops what the hook returns. Here the weights, those of transformers' own function, go through
+the hook first.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def _opt_attention(
     if attention_mask is not None and attention_mask.dtype is torch.float64:
         # The softmax is float32, where the lowest float64 is −∞: a row of padding would be NaN and spread.
         attention_mask = attention_mask.clamp(min=torch.finfo(torch.float32).min)
-    mixed, weights = eager_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    hooked = pattern_fn(weights)
-    return (mixed if hooked is weights else (hooked @ value).transpose(1, 2).contiguous()), hooked
+    _, weights = eager_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    weights = pattern_fn(weights)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
 
 
 def _gptj(module: Any) -> None:
@@ -62,12 +62,13 @@ def _gptj(module: Any) -> None:
 
 
 def _open_gptj(attention: Any) -> None:
-    own, component = attention.original_component._attn, attention.original_component
+    component = attention.original_component
+    own = component._attn
 
     def attend(query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Any:
-        mixed, weights = own(query, key, value, attention_mask)
-        hooked = attention.hook_pattern(weights)
-        return (mixed if hooked is weights else hooked @ value), hooked
+        _, weights = own(query, key, value, attention_mask)
+        weights = attention.hook_pattern(weights)
+        return weights @ value, weights
 
     component._attn = attend
 
