@@ -152,7 +152,9 @@ def test_every_edge_equals_plain_hooks(tiny_model, plain, family):
     assert moved == [edge != STILL for edge in edges]
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gpt_neox", "gemma3_text", "qwen2", "qwen3", "mistral", "opt", "phi", "gptj"])
+@pytest.mark.parametrize(
+    "family", ["gemma2", "gpt_neox", "gemma3_text", "qwen2", "qwen3", "mistral", "opt", "phi", "gptj"]
+)
 @pytest.mark.parametrize("base", BaseRun)
 def test_every_node_equals_plain_hooks(tiny_model, plain, family, base):
     measured = measure_all(tiny_model(family), [node(name, base=base) for name in NODES], PROMPTS)

@@ -22,6 +22,7 @@ from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location, locate
 from circuitgraph.models.proofs import compose, prove
 from circuitgraph.models.sites import Site, SiteKind, hook_name
+from circuitgraph.models.shape import bos_default
 from circuitgraph.nodes import MLP, Residual
 from circuitgraph.spec.model import ModelSpec
 from tests.tiny import (
@@ -90,6 +91,21 @@ def test_padding_changes_nothing(tiny_model, family, side):
     # The padding would matter if the mask did not say what it is.
     if side == "left" or not model.shape.causal:
         assert apart(model.run(ids).logits[:1, tokens], alone) > 1e-3
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if not family.startswith("tl_")])
+def test_every_family_is_proved_in_every_precision(checkpoint, tiny_model, family):
+    exact = tiny_model(family).run(IDS).logits
+    for dtype, within in (("float32", 1e-4), ("bfloat16", 0.1)):
+        model = load(checkpoint(family), dtype)
+        assert model.run(IDS).logits.dtype == model.dtype == getattr(torch, dtype)
+        assert apart(model.run(IDS).logits, exact) < within
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if not family.startswith("tl_")])
+def test_bos_is_what_transformer_lens_does(tiny_model, checkpoint, family):
+    place = Location("directory", family, checkpoint(family))
+    assert bos_default(place) == tiny_model(family)._bridge.cfg.default_prepend_bos
 
 
 def test_a_run_can_stop_early_and_tells_what_it_never_reached(tiny_model):
@@ -307,6 +323,25 @@ def test_a_checkpoint_that_does_not_fit_is_refused(checkpoint, tmp_path, family,
         load(directory)
     assert caught.value.exit_status == 5
     assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_leaves_out_what_its_family_has_a_default_for_is_refused(tmp_path):
+    import transformers as t
+
+    config = t.MistralConfig(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+    )
+    t.MistralForCausalLM(config).save_pretrained(tmp_path)
+    load(tmp_path)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(without("num_key_value_heads")(fields)))
+    with pytest.raises(ModelError, match="says 16 key/value heads, the model has 8"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "tl_no_norm"])

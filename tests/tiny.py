@@ -89,7 +89,7 @@ def hugging_face(family: str) -> Any:
     if family == "opt":
         for block in model.model.decoder.layers:
             # The neurons that tests name have to fire.
-            block.fc1.bias.data.add_(0.5)
+            block.fc1.bias.data[:10] += 3.0
     return model
 
 
@@ -184,6 +184,8 @@ FAMILIES = (
     "tl_bidirectional",
     "tl_no_norm",
 )
+TELLING = tuple(family for family in FAMILIES if family not in ("qwen2", "qwen3", "mistral", "phi"))
+"""Families that an executor could tell apart by the pieces it uses: for what is tested at length."""
 PARALLEL = ("gpt_neox", "phi", "gptj")
 POST_NORM = ("gemma2", "gemma3_text")
 GROUPED = ("llama", "gemma2", "gemma3_text", "qwen2", "qwen3", "mistral")

@@ -85,7 +85,7 @@ def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of dimensions 2i and 2i + 1; x [batch, pos, heads, d_head], cos/sin [batch, pos, r/2 ≤ d_head/2]."""
+    """Rotary embedding of dimensions 2i and 2i + 1; x as in `rotate_halves`, cos/sin [batch, pos, r/2]."""
     width = 2 * cos.shape[-1]
     turned, kept = x[..., :width], x[..., width:]
     swapped = torch.stack((-turned[..., 1::2], turned[..., ::2]), dim=-1).flatten(-2)

@@ -50,7 +50,7 @@ class Family:
     bos: bool = True
     parallel: bool = False
     post_norm: bool = False
-    refuse: Refusal = _only()
+    refuse: Refusal | None = None
 
 
 FAMILIES: dict[str, Family] = {
@@ -112,6 +112,43 @@ KNOWN_HUB_CONFIGS: dict[str, dict[str, Any]] = {
         }
         for size, layers, heads, width in (("70m", 6, 8, 512), ("160m", 12, 12, 768), ("410m", 24, 16, 1024))
     },
+    # One of each other family that is small or much written about.
+    "Qwen/Qwen2.5-0.5B": {
+        "model_type": "qwen2",
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "max_position_embeddings": 32768,
+        "vocab_size": 151936,
+    },
+    "facebook/opt-125m": {
+        "model_type": "opt",
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "hidden_size": 768,
+        "ffn_dim": 3072,
+        "max_position_embeddings": 2048,
+        "vocab_size": 50272,
+    },
+    "microsoft/phi-2": {
+        "model_type": "phi",
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "max_position_embeddings": 2048,
+        "vocab_size": 51200,
+    },
+    "EleutherAI/gpt-j-6b": {
+        "model_type": "gptj",
+        "n_layer": 28,
+        "n_head": 16,
+        "n_embd": 4096,
+        "n_positions": 2048,
+        "vocab_size": 50400,
+    },
     "google/gemma-2-2b": {
         "model_type": "gemma2",
         "num_hidden_layers": 26,
@@ -155,7 +192,7 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
         ModelError: unknown family, or a size is missing.
     """
     family = family_of(config)
-    refusal = family.refuse(config)
+    refusal = family.refuse(config) if family.refuse else None
     if refusal:
         raise ModelError(f"config.json: {refusal} for model family '{family.model_type}'")
     return _tl_shape(config) if family.model_type == TL_LAYOUT else _hf_shape(config, family)

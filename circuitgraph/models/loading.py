@@ -212,6 +212,17 @@ def _checked(shape: ModelShape, bridge: Any) -> ModelShape:
     """The shape that config.json promised, if the loaded model has it."""
     if len(bridge.blocks) != shape.layers:
         raise ModelError(f"config.json says {shape.layers} layers, the model has {len(bridge.blocks)}")
+    # A config.json may leave out what its family has a default for.
+    cfg = bridge.cfg
+    found = {
+        "heads": cfg.n_heads,
+        "key/value heads": getattr(cfg, "n_key_value_heads", None) or cfg.n_heads,
+        "dimensions of a head": cfg.d_head,
+    }
+    promised = dict(zip(found, (shape.heads, shape.kv_heads, shape.d_head), strict=True))
+    for what, number in promised.items():
+        if number != found[what]:
+            raise ModelError(f"config.json says {number} {what}, the model has {found[what]}")
     return shape
 
 

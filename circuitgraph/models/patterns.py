@@ -45,7 +45,7 @@ def _opt_attention(
     pattern_fn: PatternHook,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor]:
-    """transformers' eager attention; q, k, v are [batch, heads, pos, d_head], the result [batch, pos, heads, d_head]."""
+    """transformers' eager attention of q, k, v [batch, heads, pos, d_head]: z [batch, pos, heads, d_head], weights."""
     from transformers.models.opt.modeling_opt import eager_attention_forward
 
     if attention_mask is not None and attention_mask.dtype is torch.float64:

@@ -104,9 +104,7 @@ def _gemma3(model: Any, layers: int) -> Rules:
 
 
 def _qwen2(model: Any, layers: int) -> Rules:
-    return tuple(
-        replace(rule, window=_window(model.config, layer)) for layer, rule in enumerate(_llama(model, layers))
-    )
+    return tuple(replace(rule, window=_window(model.config, layer)) for layer, rule in enumerate(_llama(model, layers)))
 
 
 def _qwen3(model: Any, layers: int) -> Rules:
