@@ -21,8 +21,8 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location, locate
 from circuitgraph.models.proofs import compose, prove
-from circuitgraph.models.sites import Site, SiteKind, hook_name
 from circuitgraph.models.shape import bos_default
+from circuitgraph.models.sites import Site, SiteKind, hook_name
 from circuitgraph.nodes import MLP, Residual
 from circuitgraph.spec.model import ModelSpec
 from tests.tiny import (

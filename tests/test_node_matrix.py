@@ -152,10 +152,15 @@ class Case:
 def cases_of(family: str) -> Iterator[Case]:
     """All that a family's ✓ stand for, with reference prompts aligned by position."""
     for name in matrix.nodes_in(family):
-        for base in BaseRun:
+        for turn, base in enumerate(BaseRun):
             # Of several ports at once and of a second middle, what tells most.
-            for source in matrix.SOURCES[::2] if "," in name or name == "r0.mid" else matrix.SOURCES:
-                yield from (Case(name, source, base, at) for at in (None, named(name)))
+            for number, source in enumerate(matrix.SOURCES[::2] if "," in name or name == "r0.mid" else matrix.SOURCES):
+                places = (None, named(name))
+                # Families that differ from another one in their rules alone take turns.
+                yield from (
+                    Case(name, source, base, at)
+                    for at in (places if family in TELLING else (places[(turn + number) % 2],))
+                )
             if name in matrix.PRUNABLE:
                 yield Case(name, "prune", base)
 
