@@ -30,9 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.plain_hooks import ATTENTION, Edit, Place, PlainModel
-from tests.tiny import FAMILIES
-
-GROUPED = ("llama", "gemma2")
+from tests.tiny import FAMILIES, GROUPED, PARALLEL
 
 
 class NodeOracle(Protocol):
@@ -74,7 +72,7 @@ def nodes_of(family: str) -> tuple[str, ...]:
         nodes += ["a1.kv1<k>", "a1.kv1<v>", "a1.kv1<k,v>"]
     if family != "tl_attention_only":
         nodes += ["m1", "m1.n5"]
-        if family != "gpt_neox":
+        if family not in PARALLEL:
             nodes += ["r0.mid", "r1.mid"]
     return tuple(nodes)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 # Norms and rotary tables are in float32 whatever the model's type, as in the bridge: the numbers are the same bit by
 # bit. NeoX takes its eager softmax in float32 and TransformerLens does not; its sdpa softmax is in float64.
 ATTENTION = {"gpt_neox": "sdpa", "gpt_neox_sequential": "sdpa"}
+POST_NORM = ("gemma2", "gemma3_text")
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,16 @@ class PlainModel:
         self.kind, self.heads = config.model_type, config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", self.heads)
         self.width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.parallel = getattr(config, "use_parallel_residual", False)
+        self.parallel = self.kind in ("phi", "gptj") or getattr(config, "use_parallel_residual", False)
         match self.kind:
-            case "gpt2":
+            case "gpt2" | "gptj":
                 self.blocks, self.final = self.model.transformer.h, self.model.transformer.ln_f
             case "gpt_neox":
                 self.blocks, self.final = self.model.gpt_neox.layers, self.model.gpt_neox.final_layer_norm
+            case "opt":
+                self.blocks, self.final = self.model.model.decoder.layers, self.model.model.decoder.final_layer_norm
+            case "phi":
+                self.blocks, self.final = self.model.model.layers, self.model.model.final_layernorm
             case _:
                 self.blocks, self.final = self.model.model.layers, self.model.model.norm
 
@@ -89,6 +94,9 @@ class PlainModel:
             for projection in (attention.k_proj, attention.v_proj):
                 rows = projection.weight.data.unflatten(0, (self.kv_heads, self.width))
                 projection.weight = nn.Parameter(rows.repeat_interleave(group, dim=0).flatten(0, 1))
+                if projection.bias is not None:
+                    rows = projection.bias.data.unflatten(0, (self.kv_heads, self.width))
+                    projection.bias = nn.Parameter(rows.repeat_interleave(group, dim=0).flatten())
             attention.num_key_value_groups = 1
         expanded.kv_heads = expanded.model.config.num_key_value_heads = self.heads
         return expanded
@@ -101,19 +109,36 @@ class PlainModel:
                 return Place(block.attn.c_proj, "in")
             case "gpt_neox":
                 return Place(block.attention.dense, "in")
+            case "gptj":
+                return Place(block.attn.out_proj, "in")
+            case "opt":
+                return Place(block.self_attn.out_proj, "in")
+            case "phi":
+                return Place(block.self_attn.dense, "in")
             case _:
                 return Place(block.self_attn.o_proj, "in")
 
     def neurons(self, layer: int) -> Place:
         """The MLP's neurons: the input of its last matrix."""
-        mlp = self.blocks[layer].mlp
+        block = self.blocks[layer]
         match self.kind:
             case "gpt2":
-                return Place(mlp.c_proj, "in")
+                return Place(block.mlp.c_proj, "in")
             case "gpt_neox":
-                return Place(mlp.dense_4h_to_h, "in")
+                return Place(block.mlp.dense_4h_to_h, "in")
+            case "gptj":
+                return Place(block.mlp.fc_out, "in")
+            case "opt":
+                return Place(block.fc2, "in")
+            case "phi":
+                return Place(block.mlp.fc2, "in")
             case _:
-                return Place(mlp.down_proj, "in")
+                return Place(block.mlp.down_proj, "in")
+
+    def mlp_input(self, layer: int) -> Place:
+        """What an MLP reads, after its norm."""
+        block = self.blocks[layer]
+        return Place(block.fc1 if self.kind == "opt" else block.mlp, "in")
 
     def residual(self, layer: int) -> Place:
         """The residual stream before a block; after the last one for the number of layers."""
@@ -127,20 +152,22 @@ class PlainModel:
         match self.kind:
             case "gpt2":
                 return Place(block.ln_2, "in")
-            case "gemma2":
+            case "gemma2" | "gemma3_text":
                 return Place(block.pre_feedforward_layernorm, "in")
+            case "opt":
+                return Place(block.final_layer_norm, "in")
             case _:
                 return Place(block.post_attention_layernorm, "in")
 
     def attention_write(self, layer: int) -> Place:
         """What attention adds to the residual stream, after a norm of its own where there is one."""
         block = self.blocks[layer]
-        return Place(block.post_attention_layernorm if self.kind == "gemma2" else self.z(layer).module, "out")
+        return Place(block.post_attention_layernorm if self.kind in POST_NORM else self.z(layer).module, "out")
 
     def mlp_write(self, layer: int) -> Place:
         """What the MLP adds to the residual stream, after a norm of its own where there is one."""
         block = self.blocks[layer]
-        return Place(block.post_feedforward_layernorm if self.kind == "gemma2" else block.mlp, "out")
+        return Place(block.post_feedforward_layernorm if self.kind in POST_NORM else self.neurons(layer).module, "out")
 
     def projected(self, layer: int, port: str, index: int) -> Place:
         """The query, key or value of one head, before rotary embedding."""
@@ -153,8 +180,8 @@ class PlainModel:
                 start = (3 * index + "qkv".index(port)) * w
                 return Place(block.attention.query_key_value, "out", start, w)
             case _:
-                module = getattr(block.self_attn, f"{port}_proj")
-                return Place(module, "out", index * w, w)
+                attention = block.attn if self.kind == "gptj" else block.self_attn
+                return Place(getattr(attention, f"{port}_proj"), "out", index * w, w)
 
     def sender(self, name: str) -> Place:
         """Where a node's output is replaced."""
@@ -172,8 +199,8 @@ class PlainModel:
         if name == "logits":
             return [Place(self.final, "in")]
         if name[0] in "mr":
-            block = self.blocks[int(name[1:])]
-            return [Place(block.mlp if name[0] == "m" else block, "in")]
+            layer = int(name[1:])
+            return [self.mlp_input(layer) if name[0] == "m" else self.residual(layer)]
         layer, kind, index, ports = re.fullmatch(r"a(\d+)\.(h|kv)(\d+)(?:<([qkv,]+)>)?", name).groups()  # type: ignore[union-attr]
         places = [(port, self.projected(int(layer), port, int(index))) for port in (ports or "q,k,v").split(",")]
         if kind == "h" and self.kv_heads != self.heads and any(port != "q" for port, _ in places):
@@ -191,11 +218,13 @@ class PlainModel:
         for key in {*hooks, *wanted}:
 
             def change(tensor: Tensor, key: tuple[nn.Module, str] = key) -> Tensor:
+                # The MLPs of OPT see the tokens of all pairs in a row.
+                shape, tensor = tensor.shape, tensor.reshape(*ids.shape, -1)
                 for edit in hooks[key]:
                     tensor = edit(tensor)
                 if key in wanted:
                     kept[key] = tensor.clone()
-                return tensor
+                return tensor.reshape(shape)
 
             module, side = key
             if side == "in":

@@ -24,7 +24,7 @@ from tests.measuring import chain, edge, measure_all, reference_spec
 from tests.plain_chains import Hop, PlainChains
 from tests.plain_hooks import ATTENTION, PlainModel
 from tests.test_literal_against_hf import logit_diff
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import TELLING, random_prompts
 
 PROMPTS, REFERENCE = random_prompts(pairs=3), random_prompts(pairs=4, seed=7)
 CLEAN, CORRUPTED = BaseRun.CLEAN, BaseRun.CORRUPTED
@@ -165,7 +165,7 @@ def test_edges_with_every_source_equal_plain_hooks(tiny_model, plain, family):
 # Identities -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_own_values_change_nothing_and_a_chain_of_two_is_the_edge(tiny_model, family):
     model = tiny_model(family)
     mlps = model.shape.mlps
@@ -187,7 +187,7 @@ def test_own_values_change_nothing_and_a_chain_of_two_is_the_edge(tiny_model, fa
         assert np.abs(a.effect).max() > 1e-7 or family == "tl_no_norm", some
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_a_chain_through_a_node_that_ignores_its_input_is_zero(tiny_model, checkpoint, tmp_path, family):
     """The weights that read it are zero in a copy of the checkpoint; in the model itself the chain is not zero."""
     kv = "k" if family == "tl_no_norm" else "v"
@@ -212,8 +212,9 @@ def _without_input(family: str, directory: Path, target: Path, port: str) -> Pat
     for name, weight in state.items():
         if not re.search(r"(?:^|\.)(?:h|layers|blocks)\.1\.", name):
             continue
-        if re.search(rf"attn\.W_{port.upper()}$|self_attn\.{port}_proj\.weight$", name) or re.search(
-            r"mlp\.W_in$|mlp\.c_fc\.weight$|dense_h_to_4h\.weight$|(?:gate|up)_proj\.weight$", name
+        if re.search(rf"attn\.W_{port.upper()}$|attn\.{port}_proj\.weight$", name) or re.search(
+            r"mlp\.W_in$|mlp\.c_fc\.weight$|dense_h_to_4h\.weight$|(?:gate|up)_proj\.weight$|fc1\.weight$|fc_in\.weight$",
+            name,
         ):
             weight.zero_()
         elif name.endswith("attn.c_attn.weight"):

@@ -20,18 +20,17 @@ from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import Align, BaseRun, PairSpec, PromptsSpec, ReferenceSpec
 from tests.circuit_oracle import OracleModel
 from tests.circuits import EVERYWHERE, MIXED, measure_circuits, random_circuit, random_nodes
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import FLOAT32_INSIDE, TELLING, random_prompts
 
 PROMPTS = random_prompts(pairs=3, length=6)
 CLEAN, CORRUPTED = BaseRun.CLEAN, BaseRun.CORRUPTED
 OTHER = {CLEAN: CORRUPTED, CORRUPTED: CLEAN}
-# Norms and softmax of Llama and Gemma are float32 in every dtype, and states that are summed in another order round
-# differently there.
-FLOAT32_INSIDE = 1e-5
+# States that are summed in another order round differently where a family computes in float32 in every dtype.
+ROUNDED = 1e-5
 
 
 def within(family: str) -> float:
-    return FLOAT32_INSIDE if family in ("llama", "llama_mha", "gemma2") else 1e-9
+    return ROUNDED if family in FLOAT32_INSIDE else 1e-9
 
 
 def close(a: NDArray[np.float64], b: NDArray[np.float64] | None, tolerance: float) -> bool:
@@ -139,7 +138,7 @@ def test_zero_and_mean_against_a_literal_forward_pass(tiny_model, oracle, source
 # Identities -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 @pytest.mark.parametrize("base", [CLEAN, CORRUPTED])
 def test_the_empty_circuit_is_the_other_run_and_the_full_one_the_base_run(tiny_model, family, base):
     model = tiny_model(family)
@@ -154,7 +153,7 @@ def test_the_empty_circuit_is_the_other_run_and_the_full_one_the_base_run(tiny_m
         assert close(measured.metric_patched, measured.metric_base, 0.0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_knocking_out_the_complement_leaves_the_circuit(tiny_model, family):
     """without(all − C) = only(C), and the other way round: two ways of writing one run."""
     model = tiny_model(family)

@@ -23,7 +23,7 @@ from circuitgraph.results.lock import DirectoryLock
 from circuitgraph.spec import load
 from circuitgraph.spec.model import BaseRun
 from tests.measuring import edge, measure_all, node
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import TELLING, random_prompts
 
 Checkpoint = Callable[[str], Path]
 
@@ -94,7 +94,7 @@ def table(directory: Path) -> pandas.DataFrame:
 # The commands -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_run_measures_every_family_as_the_executor_does(circuitgraph, checkpoint, tiny_model, tmp_path, family):
     with_mlp = [] if family == "tl_attention_only" else [{"sender": "m0", "receiver": "m2@END"}]
     spec = write_spec(tmp_path / "specs", checkpoint(family), edges=EDGES + with_mlp)

@@ -29,7 +29,7 @@ from circuitgraph.spec.model import BaseRun, CircuitExpectSpec, ExpectSpec, Of
 from circuitgraph.stats import Verdict
 from tests.circuits import measure_circuits
 from tests.measuring import edge, measure_all
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import TELLING, random_prompts
 
 IOI_MINI = Path(__file__).parents[1] / "specs" / "ioi-mini.yaml"
 SMALL = ModelShape(2, 2, 2)
@@ -154,7 +154,7 @@ def test_a_kind_without_alternative_is_named():
     assert agenda_of(everything, 20, 0, CurveKind.NONE).random == ()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 @pytest.mark.parametrize("of", list(Of))
 def test_the_curve_begins_at_nothing_and_ends_at_everything(tiny_model, family, of):
     """F(∅) = 0, F(everything) = 1, and the last step but one is the circuit itself; in every family."""

@@ -75,7 +75,19 @@ PLAIN = [
     ("a0.h1@A", "a2.h3<v>@A", THROUGH, CLEAN),
 ]
 NODES = ("a0.h1", "a1@B", "m1", "m1.n9@B", "input@A")
-EDGES = {"llama": GROUPED, "gemma2": GROUPED, "gpt2": [*PLAIN, ("a1.h0", "m1", DIRECT, CLEAN)], "gpt_neox": PLAIN}
+# Of the others, what differs between families: the ports, grouped or not, MLPs and what there is of the middle.
+SOME = GROUPED[:8] + GROUPED[12:20:2] + GROUPED[26:31]
+SEQUENTIAL = [*PLAIN, ("a1.h0", "m1", DIRECT, CLEAN)]
+EDGES = {
+    "llama": GROUPED,
+    "gemma2": GROUPED,
+    "gpt2": SEQUENTIAL,
+    "gpt_neox": PLAIN,
+    **dict.fromkeys(("gemma3_text", "qwen2", "qwen3", "mistral"), SOME),
+    "opt": SEQUENTIAL,
+    "phi": PLAIN,
+    "gptj": PLAIN,
+}
 
 
 def index(address: str, prompts: PromptSet) -> tuple[int, ...] | None:
@@ -140,7 +152,9 @@ def test_every_edge_equals_plain_hooks(tiny_model, plain, family):
     assert moved == [edge != STILL for edge in edges]
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gpt_neox"])
+@pytest.mark.parametrize(
+    "family", ["gemma2", "gpt_neox", "gemma3_text", "qwen2", "qwen3", "mistral", "opt", "phi", "gptj"]
+)
 @pytest.mark.parametrize("base", BaseRun)
 def test_every_node_equals_plain_hooks(tiny_model, plain, family, base):
     measured = measure_all(tiny_model(family), [node(name, base=base) for name in NODES], PROMPTS)
@@ -150,13 +164,13 @@ def test_every_node_equals_plain_hooks(tiny_model, plain, family, base):
         assert np.abs(ours.effect).max() > 1e-4
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3_text", "qwen2", "qwen3"])
 def test_a_model_with_copied_keys_and_values_is_the_same_function(plain, family):
     ids, _ = tokens(CLEAN)
     assert torch.equal(plain(family).run(ids)[0], plain(family, own=True).run(ids)[0])
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3_text", "qwen2", "qwen3"])
 def test_joined_views_of_shared_keys_equal_those_of_a_model_with_copies(tiny_model, plain, family, tmp_path):
     plain(family, own=True).model.save_pretrained(tmp_path)
     copies = load_model(Location("directory", family, tmp_path), dtype="float64", device="cpu")

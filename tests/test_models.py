@@ -21,10 +21,21 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location, locate
 from circuitgraph.models.proofs import compose, prove
+from circuitgraph.models.shape import bos_default
 from circuitgraph.models.sites import Site, SiteKind, hook_name
 from circuitgraph.nodes import MLP, Residual
 from circuitgraph.spec.model import ModelSpec
-from tests.tiny import FAMILIES, HEADS, LAYERS, VOCAB, tl_layout
+from tests.tiny import (
+    FAMILIES,
+    FLOAT32_INSIDE,
+    GROUPED,
+    HEADS,
+    LAYERS,
+    PARALLEL,
+    POST_NORM,
+    VOCAB,
+    tl_layout,
+)
 
 IDS = torch.randint(3, VOCAB, (2, 6), generator=torch.Generator().manual_seed(3))
 
@@ -48,15 +59,15 @@ def test_every_family_loads_and_its_pieces_compose_to_the_whole(tiny_model, fami
     shape = model.shape
     assert (shape.layers, shape.heads, shape.vocab) == (LAYERS, HEADS, VOCAB)
     assert shape.mlps == (family != "tl_attention_only")
-    assert shape.parallel == (family == "gpt_neox")
-    assert shape.post_norm == (family == "gemma2")
-    assert shape.grouped == (family in ("llama", "gemma2"))
+    assert shape.parallel == (family in PARALLEL)
+    assert shape.post_norm == (family in POST_NORM)
+    assert shape.grouped == (family in GROUPED)
     assert shape.causal == (family != "tl_bidirectional")
     assert (shape.norm, shape.final_norm) == (family != "tl_no_norm",) * 2
     assert len(model.fingerprint) == 64
     whole = model.run(IDS)
-    # The softmax of Llama and Gemma is float32, where sums in another order may round differently.
-    within = 1e-6 if family in ("llama", "llama_mha", "gemma2") else 1e-12
+    # In float32, sums in another order may round differently.
+    within = 1e-6 if family in FLOAT32_INSIDE else 1e-12
     assert apart(whole.logits, compose(model, IDS, {})) < within
 
 
@@ -80,6 +91,21 @@ def test_padding_changes_nothing(tiny_model, family, side):
     # The padding would matter if the mask did not say what it is.
     if side == "left" or not model.shape.causal:
         assert apart(model.run(ids).logits[:1, tokens], alone) > 1e-3
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if not family.startswith("tl_")])
+def test_every_family_is_proved_in_every_precision(checkpoint, tiny_model, family):
+    exact = tiny_model(family).run(IDS).logits
+    for dtype, within in (("float32", 1e-4), ("bfloat16", 0.1)):
+        model = load(checkpoint(family), dtype)
+        assert model.run(IDS).logits.dtype == model.dtype == getattr(torch, dtype)
+        assert apart(model.run(IDS).logits, exact) < within
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if not family.startswith("tl_")])
+def test_bos_is_what_transformer_lens_does(tiny_model, checkpoint, family):
+    place = Location("directory", family, checkpoint(family))
+    assert bos_default(place) == tiny_model(family)._bridge.cfg.default_prepend_bos
 
 
 def test_a_run_can_stop_early_and_tells_what_it_never_reached(tiny_model):
@@ -164,6 +190,13 @@ WRONG_RULES: list[tuple[str, dict[str, Any]]] = [
     ("gemma2", {"window": None}),
     ("gemma2", {"window": 3}),
     ("gemma2", {"soft_cap": 1.0}),
+    ("gemma3_text", {"window": 3}),
+    ("gemma3_text", {"norm_q": None}),
+    ("gemma3_text", {"rotate": None}),
+    ("qwen3", {"norm_k": None}),
+    ("mistral", {"window": 5}),
+    ("gptj", {"rotate": None}),
+    ("phi", {"rotate": None}),
 ]
 
 
@@ -231,7 +264,7 @@ def untouched(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 BROKEN = [
-    ("gpt2", plus(model_type="gpt3"), untouched, r"'gpt3' is no model family that is supported; did you mean 'gpt2'"),
+    ("gpt2", plus(model_type="gpt22"), untouched, r"'gpt22' is no model family that is supported; did you mean 'gpt2'"),
     ("gpt2", without("model_type"), untouched, "neither 'model_type'"),
     ("gpt2", plus(layer_norm_epsilon="x"), untouched, "cannot be loaded: StrictDataclassFieldValidationError: "),
     ("gpt2", plus(activation_function="foo"), untouched, "cannot be loaded: KeyError: 'foo'"),
@@ -246,6 +279,15 @@ BROKEN = [
     ),
     ("gpt2", untouched, plus(**{"transformer.h.1.x": torch.zeros(1)}), r"unexpected weights: transformer\.h\.1\.x$"),
     ("llama", plus(num_key_value_heads=4), untouched, r"another shape than config\.json says: .*k_proj"),
+    ("opt", plus(do_layer_norm_before=False), untouched, "do_layer_norm_before: False is not supported for .* 'opt'"),
+    ("opt", plus(_remove_final_layer_norm=True), untouched, "_remove_final_layer_norm: True is not supported"),
+    ("opt", plus(word_embed_proj_dim=16), untouched, "word_embed_proj_dim: 16 is not supported, only that of hidden"),
+    ("phi", plus(qk_layernorm=True), untouched, "qk_layernorm: True is not supported"),
+    ("mistral", plus(layer_types=["full_attention"] * 3), untouched, "layer_types: .* is not supported"),
+    ("gemma3_text", plus(attn_logit_softcapping=50.0), untouched, r"attn_logit_softcapping: 50\.0 is not supported"),
+    ("gemma3_text", plus(use_bidirectional_attention=True), untouched, "use_bidirectional_attention: True is not"),
+    ("qwen2", plus(layer_types=["chunked_attention"] * 3), untouched, "chunked_attention"),
+    ("qwen2", plus(model_type="qwen2_moe"), untouched, "'qwen2_moe' is no model family that is supported"),
     ("tl_bidirectional", plus(use_NTK_by_parts_rope=True), untouched, "use_NTK_by_parts_rope: True is not supported"),
     (
         "tl_bidirectional",
@@ -281,6 +323,25 @@ def test_a_checkpoint_that_does_not_fit_is_refused(checkpoint, tmp_path, family,
         load(directory)
     assert caught.value.exit_status == 5
     assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_leaves_out_what_its_family_has_a_default_for_is_refused(tmp_path):
+    import transformers as t
+
+    config = t.MistralConfig(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+    )
+    t.MistralForCausalLM(config).save_pretrained(tmp_path)
+    load(tmp_path)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(without("num_key_value_heads")(fields)))
+    with pytest.raises(ModelError, match="says 16 key/value heads, the model has 8"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "tl_no_norm"])

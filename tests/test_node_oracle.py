@@ -19,7 +19,7 @@ from tests.node_oracle import (
     oracle_of,
     prunable_nodes_of,
 )
-from tests.tiny import FAMILIES, LAYERS, random_prompts
+from tests.tiny import FAMILIES, LAYERS, TELLING, random_prompts
 
 PROMPTS = random_prompts(pairs=2)
 IDS = torch.tensor([pair.clean for pair in PROMPTS.pairs])
@@ -29,7 +29,7 @@ AT = [pair.positions["B"] for pair in PROMPTS.pairs]
 LONG = torch.tensor([pair.clean for pair in random_prompts(pairs=2, length=14).pairs])
 # A norm in float32 can round another way when its input differs in the last bit of float64.
 EXACT = 1e-11
-NODES = [(family, node) for family in FAMILIES for node in nodes_of(family)]
+NODES = [(family, node) for family in TELLING for node in nodes_of(family)]
 
 
 @pytest.fixture(scope="module")

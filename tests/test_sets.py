@@ -22,7 +22,7 @@ from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import Align, BaseRun
 from tests.measuring import LOGIT_DIFF, edge, edge_set, measure_all, node, reference_spec
 from tests.test_identities import close, parts, tolerance
-from tests.tiny import FAMILIES, random_prompts
+from tests.tiny import BIASED_MLPS, PARALLEL, TELLING, random_prompts
 
 TOKENS = 6
 PROMPTS = random_prompts(pairs=3, length=TOKENS)
@@ -61,7 +61,7 @@ def out_edges(shape: ModelShape, *senders: str) -> list[PartitionEdge]:
 # Sets -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_a_node_is_the_set_of_all_its_edges(tiny_model, family):
     model = tiny_model(family)
     shape = model.shape
@@ -78,7 +78,7 @@ def test_a_node_is_the_set_of_all_its_edges(tiny_model, family):
         assert np.abs(other.effect).max() > 1e-6 or family == SATURATED, claim
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_a_set_of_one_edge_is_the_edge(tiny_model, family):
     model = tiny_model(family)
     ends = [
@@ -98,7 +98,7 @@ def test_a_set_of_one_edge_is_the_edge(tiny_model, family):
         assert np.abs(other.effect).max() > 1e-7 or family == SATURATED, some
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_all_edges_are_all_nodes(tiny_model, family):
     model = tiny_model(family)
     everything = written(partition_edges(model.shape))
@@ -118,7 +118,7 @@ def test_all_edges_are_all_nodes(tiny_model, family):
     assert (sets[-1].effect == 0).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_senders_of_one_input_may_meet_at_some_tokens(tiny_model, family):
     """u into R everywhere and v into R at one token: v's change there is on top of u's."""
     model = tiny_model(family)
@@ -139,7 +139,7 @@ def test_senders_of_one_input_may_meet_at_some_tokens(tiny_model, family):
     assert close(pieces.metric_patched, whole.metric_patched, tolerance(family))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_edges_that_feed_one_another_are_counted_once(tiny_model, family):
     """u → v and v → w: v's write is exchanged as it then is, so that with all of v's edges u → v has no say."""
     model = tiny_model(family)
@@ -162,7 +162,7 @@ def index(i: int) -> Position:
     return Position("", i)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_a_circuit_is_the_set_of_its_edges_or_of_all_others(tiny_model, family):
     model = tiny_model(family)
     shape, inside = model.shape, some_edges(model.shape)
@@ -193,7 +193,7 @@ def test_a_circuit_is_the_set_of_its_edges_or_of_all_others(tiny_model, family):
         assert close(kept_at[:1], by_hand.metric_patched[:1], tolerance(family))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_nodes_of_a_circuit_stay_at_their_tokens(tiny_model, family):
     model = tiny_model(family)
     shape = model.shape
@@ -220,7 +220,7 @@ def test_nodes_of_a_circuit_stay_at_their_tokens(tiny_model, family):
         assert not close(kept_at, kept, 1e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 def test_everything_kept_is_the_base_run_and_nothing_kept_the_other(tiny_model, family):
     model = tiny_model(family)
     shape, edges, nodes = model.shape, partition_edges(model.shape), partition_nodes(model.shape)
@@ -246,7 +246,7 @@ def test_everything_kept_is_the_base_run_and_nothing_kept_the_other(tiny_model, 
 # Weights set to zero --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TELLING)
 @pytest.mark.parametrize("base", BaseRun)
 def test_pruning_is_zero_everywhere_but_for_the_bias_of_an_mlp(tiny_model, family, base):
     model = tiny_model(family)
@@ -254,11 +254,10 @@ def test_pruning_is_zero_everywhere_but_for_the_bias_of_an_mlp(tiny_model, famil
     names += ["m1.n5", "m1", ["a1", "m0"]] if model.shape.mlps else []
     pruned = measure(model, *(node(name, source=Prune(), base=base) for name in names))
     zeroed = measure(model, *(node(name, source=Zero(), base=base) for name in names))
-    biased = family not in ("llama", "llama_mha", "gemma2")
     for name, one, other in zip(names, pruned, zeroed, strict=True):
         assert np.abs(one.effect).max() > 1e-4, name
         whole_mlp = name == "m1" or "m0" in name
-        if whole_mlp and biased:
+        if whole_mlp and family in BIASED_MLPS:
             assert not close(one.metric_patched, other.metric_patched, 1e-4)
         else:
             assert np.array_equal(one.metric_patched, other.metric_patched), name
@@ -267,7 +266,7 @@ def test_pruning_is_zero_everywhere_but_for_the_bias_of_an_mlp(tiny_model, famil
 # Gradients ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("gpt_neox", "tl_attention_only")])
+@pytest.mark.parametrize("family", [f for f in TELLING if f not in (*PARALLEL, "tl_attention_only")])
 def test_the_middle_of_a_block_is_patched_whatever_the_grad_mode(tiny_model, family):
     model = tiny_model(family)
     claims = [node(f"r1.mid{at}", source=source) for at in ("", "@B") for source in SOURCES[:3]]

@@ -44,6 +44,40 @@ def hugging_face(family: str) -> Any:
                 **sizes, num_key_value_heads=2, head_dim=12, sliding_window=4, query_pre_attn_scalar=12
             )
             cls = t.Gemma2ForCausalLM
+        case "gemma3_text":
+            # A window, none, a window; the two kinds of layers rotate with frequencies of their own.
+            config = t.Gemma3TextConfig(
+                **sizes,
+                num_key_value_heads=2,
+                head_dim=12,
+                sliding_window=4,
+                query_pre_attn_scalar=12,
+                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                rope_parameters={
+                    "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1000.0},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                },
+            )
+            cls = t.Gemma3ForCausalLM
+        case "qwen2":
+            config = t.Qwen2Config(
+                **sizes, num_key_value_heads=2, use_sliding_window=True, sliding_window=4, max_window_layers=2
+            )
+            cls = t.Qwen2ForCausalLM
+        case "qwen3":
+            config, cls = t.Qwen3Config(**sizes, num_key_value_heads=2, head_dim=12), t.Qwen3ForCausalLM
+        case "mistral":
+            config, cls = t.MistralConfig(**sizes, num_key_value_heads=2, sliding_window=4), t.MistralForCausalLM
+        case "opt":
+            config = t.OPTConfig(**(sizes | {"ffn_dim": sizes.pop("intermediate_size")}), dropout=0.0)
+            cls = t.OPTForCausalLM
+        case "phi":
+            config, cls = t.PhiConfig(**sizes, partial_rotary_factor=0.5), t.PhiForCausalLM
+        case "gptj":
+            config = t.GPTJConfig(
+                vocab_size=VOCAB, n_layer=LAYERS, n_head=HEADS, n_embd=WIDTH, n_positions=40, rotary_dim=4
+            )
+            cls = t.GPTJForCausalLM
         case _:
             raise ValueError(family)
     torch.manual_seed(0)
@@ -52,6 +86,10 @@ def hugging_face(family: str) -> Any:
     for parameter in model.parameters():
         # Larger than at initialisation, biases and norms included: nothing is accidentally zero or one.
         parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    if family == "opt":
+        for block in model.model.decoder.layers:
+            # The neurons that tests name have to fire.
+            block.fc1.bias.data[:10] += 3.0
     return model
 
 
@@ -135,10 +173,25 @@ FAMILIES = (
     "llama",
     "llama_mha",
     "gemma2",
+    "gemma3_text",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "opt",
+    "phi",
+    "gptj",
     "tl_attention_only",
     "tl_bidirectional",
     "tl_no_norm",
 )
+TELLING = tuple(family for family in FAMILIES if family not in ("qwen2", "qwen3", "mistral", "phi"))
+"""Families that an executor could tell apart by the pieces it uses: for what is tested at length."""
+PARALLEL = ("gpt_neox", "phi", "gptj")
+POST_NORM = ("gemma2", "gemma3_text")
+GROUPED = ("llama", "gemma2", "gemma3_text", "qwen2", "qwen3", "mistral")
+BIASED_MLPS = ("gpt2", "gpt_neox", "gpt_neox_sequential", "opt", "phi", "gptj", "tl_bidirectional", "tl_no_norm")
+FLOAT32_INSIDE = ("llama", "llama_mha", "gemma2", "gemma3_text", "qwen2", "qwen3", "mistral", "opt", "phi", "gptj")
+"""Families that take norms, softmax or scores in float32 whatever the model's precision."""
 
 
 def random_prompts(pairs: int = 4, length: int = 7, seed: int = 0, *, lengths: tuple[int, ...] = ()) -> PromptSet:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 Rotate = Callable[[Tensor, Tensor], Tensor]
 """(x [batch, pos, heads, d_head], position ids [batch, pos]) → rotated x."""
+Normalise = Callable[[Tensor], Tensor]
+"""x [batch, pos, heads, d_head] → x, each head's vector normalised."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,12 @@ class AttentionRule:
     soft_cap: float | None = None
     window: int | None = None
     """Sliding window: a query sees the keys less than `window` positions before it."""
+    norm_q: Normalise | None = None
+    norm_k: Normalise | None = None
+    """What queries and keys pass through before they are rotated; the sites Q and K are before it."""
     rotate: Rotate | None = None
+    scores_dtype: torch.dtype | None = None
+    """The precision in which the loaded model multiplies queries with keys; None = its own."""
     softmax_dtype: torch.dtype | None = None
     """The precision in which the loaded model takes the softmax; None = that of the scores."""
 
@@ -35,8 +42,8 @@ def weigh(
     """Attention weights [batch, heads, queries, keys].
 
     Args:
-        q: [batch, queries, heads, d_head], before rotation.
-        k: [batch, keys, kv heads or heads, d_head], before rotation.
+        q: [batch, queries, heads, d_head], before norm and rotation.
+        k: [batch, keys, kv heads or heads, d_head], before norm and rotation.
         q_positions, k_positions: position ids [batch, queries], [batch, keys].
         key_mask: [batch, keys], true for real tokens.
     """
@@ -47,14 +54,17 @@ def weigh(
     return softened(rule, scores, visible[:, None])
 
 
-def prepared(rule: AttentionRule, x: Tensor, positions: Tensor, *, keys: bool) -> Tensor:  # noqa: ARG001
-    """Queries or keys [batch, pos, heads, d_head] as the scores need them: rotated.
+def prepared(rule: AttentionRule, x: Tensor, positions: Tensor, *, keys: bool) -> Tensor:
+    """Queries or keys [batch, pos, heads, d_head] as the scores need them: normalised and rotated.
 
     Args:
         positions: position ids [batch or 1, pos].
         keys: whether they are keys.
     """
-    return x if rule.rotate is None else rule.rotate(x, positions)
+    norm = rule.norm_k if keys else rule.norm_q
+    x = x if norm is None else norm(x)
+    x = x if rule.rotate is None else rule.rotate(x, positions)
+    return x if rule.scores_dtype is None else x.to(rule.scores_dtype)
 
 
 def seen(rule: AttentionRule, q_positions: Tensor, k_positions: Tensor) -> Tensor:
@@ -86,3 +96,12 @@ def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     swapped = torch.cat((-second, first), dim=-1)
     turned = turned * cos.unsqueeze(2) + swapped * sin.unsqueeze(2)
     return torch.cat((turned, kept), dim=-1)
+
+
+def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of dimensions 2i and 2i + 1; x as in `rotate_halves`, cos/sin [batch, pos, r/2]."""
+    width = 2 * cos.shape[-1]
+    turned, kept = x[..., :width], x[..., width:]
+    swapped = torch.stack((-turned[..., 1::2], turned[..., ::2]), dim=-1).flatten(-2)
+    cos, sin = (table.repeat_interleave(2, dim=-1).unsqueeze(2) for table in (cos, sin))
+    return torch.cat((turned * cos + swapped * sin, kept), dim=-1)

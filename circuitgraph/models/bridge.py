@@ -172,19 +172,26 @@ class TransformerModel:
             out = block.attn.o(activation.flatten(-2))
             return block.ln1_post(out) if self.shape.post_norm else out
         if site.kind is SiteKind.NEURONS:
-            out = getattr(block.mlp, "out")(activation)  # noqa: B009 (a module attribute, not a parameter)
+            # Past TransformerLens' wrapper: that of OPT, whose hooks see all tokens in a row, would flatten the result.
+            out = block.mlp.out.original_component(activation)
             return block.ln2_post(out) if self.shape.post_norm else out
         raise ModelError(f"{site} has no write of its own")
 
     @_piece
     def mlp_input(self, layer: int, resid: Tensor) -> Tensor:
         """What the MLP's first matrix reads, from the residual stream before its norm."""
-        return self._block(layer).ln2(resid)
+        block = self._block(layer)
+        # Some parallel blocks have one norm, which attention and MLP share.
+        return (block.ln2 if "ln2" in block.submodules else block.ln1)(resid)
 
     @_piece
     def neurons(self, layer: int, mlp_input: Tensor) -> Tensor:
         """Neuron activations [.., d_mlp] from the normalised input."""
         mlp, caught = self._block(layer).mlp, []
+        if mlp.name is None:
+            # The matrices are the block's own (OPT): there is no module that could be called.
+            first = getattr(mlp, "in").original_component
+            return self._block(layer).original_component.activation_fn(first(mlp_input))
         point = mlp.out.hook_in
         handle = point.register_forward_hook(lambda _module, _args, output: caught.append(output))
         try:

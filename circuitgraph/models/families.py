@@ -6,7 +6,7 @@ something else than circuitgraph's protocol assumes, and a wrong number is worse
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,26 @@ from circuitgraph.graph.shape import ModelShape
 
 TL_LAYOUT = "transformer_lens"
 
+Refusal = Callable[[Mapping[str, Any]], str | None]
+"""config.json → why a model with it is not supported; None if it is."""
+
+
+def _only(**supported: Any) -> Refusal:
+    """Refuse every other value of these fields; a field that is absent or null is fine."""
+
+    def refusal(config: Mapping[str, Any]) -> str | None:
+        wrong = [name for name, value in supported.items() if config.get(name) not in (value, None)]
+        return f"{wrong[0]}: {config[wrong[0]]!r} is not supported" if wrong else None
+
+    return refusal
+
+
+def _opt(config: Mapping[str, Any]) -> str | None:
+    projected = config.get("word_embed_proj_dim")
+    if projected not in (config.get("hidden_size"), None):
+        return f"word_embed_proj_dim: {projected!r} is not supported, only that of hidden_size"
+    return _only(do_layer_norm_before=True, _remove_final_layer_norm=False)(config)
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -22,7 +42,7 @@ class Family:
 
     `bos` is TransformerLens' default for prepending a BOS token; `parallel` says that attention and MLP of
     a block read the same stream (unless the config says otherwise); `post_norm` that their outputs are
-    normalised before they are added to it.
+    normalised before they are added to it. `refuse` tells variants whose blocks compute something else.
     """
 
     model_type: str
@@ -30,6 +50,7 @@ class Family:
     bos: bool = True
     parallel: bool = False
     post_norm: bool = False
+    refuse: Refusal | None = None
 
 
 FAMILIES: dict[str, Family] = {
@@ -39,6 +60,20 @@ FAMILIES: dict[str, Family] = {
         Family("gpt_neox", "GPT-NeoX, Pythia", bos=False, parallel=True),
         Family("llama", "Llama"),
         Family("gemma2", "Gemma 2", post_norm=True),
+        # transformers has a soft cap for the scores of Gemma 3 in its config, and does not apply it.
+        Family(
+            "gemma3_text",
+            "Gemma 3 (text)",
+            post_norm=True,
+            refuse=_only(use_bidirectional_attention=False, attn_logit_softcapping=None),
+        ),
+        Family("qwen2", "Qwen 2 and 2.5", bos=False),
+        Family("qwen3", "Qwen 3", bos=False),
+        # Layers of several kinds make it another model, which transformers would run as this one.
+        Family("mistral", "Mistral", refuse=_only(layer_types=None)),
+        Family("opt", "OPT", refuse=_opt),
+        Family("phi", "Phi 1, 1.5 and 2", bos=False, parallel=True, refuse=_only(qk_layernorm=False)),
+        Family("gptj", "GPT-J", parallel=True),
         Family(TL_LAYOUT, "TransformerLens layout", bos=False),
     )
 }
@@ -76,6 +111,43 @@ KNOWN_HUB_CONFIGS: dict[str, dict[str, Any]] = {
             "use_parallel_residual": True,
         }
         for size, layers, heads, width in (("70m", 6, 8, 512), ("160m", 12, 12, 768), ("410m", 24, 16, 1024))
+    },
+    # One of each other family that is small or much written about.
+    "Qwen/Qwen2.5-0.5B": {
+        "model_type": "qwen2",
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "max_position_embeddings": 32768,
+        "vocab_size": 151936,
+    },
+    "facebook/opt-125m": {
+        "model_type": "opt",
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "hidden_size": 768,
+        "ffn_dim": 3072,
+        "max_position_embeddings": 2048,
+        "vocab_size": 50272,
+    },
+    "microsoft/phi-2": {
+        "model_type": "phi",
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "max_position_embeddings": 2048,
+        "vocab_size": 51200,
+    },
+    "EleutherAI/gpt-j-6b": {
+        "model_type": "gptj",
+        "n_layer": 28,
+        "n_head": 16,
+        "n_embd": 4096,
+        "n_positions": 2048,
+        "vocab_size": 50400,
     },
     "google/gemma-2-2b": {
         "model_type": "gemma2",
@@ -120,6 +192,9 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
         ModelError: unknown family, or a size is missing.
     """
     family = family_of(config)
+    refusal = family.refuse(config) if family.refuse else None
+    if refusal:
+        raise ModelError(f"config.json: {refusal} for model family '{family.model_type}'")
     return _tl_shape(config) if family.model_type == TL_LAYOUT else _hf_shape(config, family)
 
 
@@ -138,7 +213,7 @@ def _hf_shape(config: Mapping[str, Any], family: Family) -> ModelShape:
         kv_heads=config.get("num_key_value_heads") or heads,
         d_model=width,
         d_head=config.get("head_dim") or width // heads,
-        d_mlp=config.get("intermediate_size") or config.get("n_inner") or 4 * width,
+        d_mlp=config.get("intermediate_size") or config.get("ffn_dim") or config.get("n_inner") or 4 * width,
         vocab=size("vocab_size"),
         vocab_out=size("vocab_size"),
         context=size("max_position_embeddings", "n_positions"),

@@ -154,7 +154,8 @@ def _mlp(block: Any, shape: ModelShape) -> LeanMLP:
         found = activation(up(read))
         return found if between is None else between(found)
 
-    norm = _norm(block.ln2)
+    # Some parallel blocks have one norm, which attention and MLP share.
+    norm = _norm(block.ln2 if "ln2" in block.submodules else block.ln1)
     post = _norm(block.ln2_post) if shape.post_norm else None
     return LeanMLP(norm, neurons, down, _matrix(_bare(mlp.out)), post)
 

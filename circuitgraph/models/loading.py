@@ -21,6 +21,7 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.families import is_tl_layout, shape_of
 from circuitgraph.models.fingerprint import fingerprint, weight_files
 from circuitgraph.models.locate import Location
+from circuitgraph.models.patterns import open_patterns
 from circuitgraph.models.rules import attention_rules
 from circuitgraph.models.shape import read_config
 from circuitgraph.models.threads import fitting_threads
@@ -72,6 +73,7 @@ def load_model(location: Location, *, dtype: str = "float32", device: str = "aut
     module, soft_cap, bridge = load(directory, config, getattr(torch, dtype), place)
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
+    open_patterns(shape.family, module, bridge)
     rules = attention_rules(shape.family, module, shape.layers)
     model = TransformerModel(bridge, _checked(shape, bridge), rules, fingerprint(directory), soft_cap)
     with fitting_threads(shape):
@@ -210,6 +212,17 @@ def _checked(shape: ModelShape, bridge: Any) -> ModelShape:
     """The shape that config.json promised, if the loaded model has it."""
     if len(bridge.blocks) != shape.layers:
         raise ModelError(f"config.json says {shape.layers} layers, the model has {len(bridge.blocks)}")
+    # A config.json may leave out what its family has a default for.
+    cfg = bridge.cfg
+    found = {
+        "heads": cfg.n_heads,
+        "key/value heads": getattr(cfg, "n_key_value_heads", None) or cfg.n_heads,
+        "dimensions of a head": cfg.d_head,
+    }
+    promised = dict(zip(found, (shape.heads, shape.kv_heads, shape.d_head), strict=True))
+    for what, number in promised.items():
+        if number != found[what]:
+            raise ModelError(f"config.json says {number} {what}, the model has {found[what]}")
     return shape
 
 

@@ -110,7 +110,7 @@ class Stack:
         scores = torch.cat((before.unflatten(2, (experiments, -1)), own), dim=-1)
         scores = scores.unflatten(3, (queries, -1))  # [batch, groups, experiments, queries, heads of a group, keys]
         visible = seen(rule, positions, tokens)[:, None, None, :, None]
-        pattern = softened(rule, scores, visible).to(q.dtype)
+        pattern = softened(rule, scores, visible).to(v.dtype)
         pattern = self._put_pattern(pattern, layer).flatten(3, 4)
         shared, rest = pattern[..., : self.start], pattern[..., self.start :]
         z = (shared.flatten(2, 3) @ values).unflatten(2, (experiments, -1)) + rest @ v.permute(0, 3, 1, 2, 4)
