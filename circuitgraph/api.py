@@ -19,6 +19,7 @@ from circuitgraph.checks import Checked, SpecLike
 from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.plans import Plan, build_plan, explain_plan
+from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
 from circuitgraph.spec.model import CircuitSection
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.records import RunResult
 
-EXECUTORS = ("auto", "literal")
+EXECUTORS = tuple(executor.value for executor in Executor)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> CircuitSpec:
@@ -95,6 +96,7 @@ def run(
     *,
     out: str | Path | None = None,
     executor: str = "auto",
+    memory: int | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     replace: bool = False,
@@ -104,7 +106,9 @@ def run(
 
     Args:
         out: a run directory to write (tables, drawing, provenance); None = keep the result in memory.
-        executor: `literal`, or `auto`, which is `literal` until there is a faster one.
+        executor: `auto`: fast where possible, and a sample of that recomputed literally; `fast`: without the sample;
+            `literal`: everything by whole forward passes.
+        memory: bytes that may be used beside the model; a share of what is free if not given.
         resume: go on with the run in `out`.
         replace: put this run in the place of a finished one in `out`.
         progress: called with (steps done, steps in all).
@@ -112,7 +116,8 @@ def run(
     Raises:
         SpecError: everything that is wrong with the spec.
         RefusedError: something in it cannot be executed.
-        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
+        ModelError: the model cannot be loaded.
+        AuditError: the model does not pass its proofs, or the executors do not agree on an experiment.
         NotFiniteError: NaN or infinity in a value; the message names the experiment.
         FileError, LockError: the run directory cannot be used.
     """
@@ -124,7 +129,7 @@ def run(
         check_place(out, resume=resume, replace=replace)
     from circuitgraph.running import Running  # imports torch
 
-    return Running(spec, overrides, progress).result(out, resume=resume, replace=replace)
+    return Running(spec, overrides, progress, Executor(executor), memory).result(out, resume=resume, replace=replace)
 
 
 def test(

@@ -9,15 +9,18 @@ from typing import Any
 
 from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError
+from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
-from circuitgraph.execute.literal import NAME, refuse_all
+from circuitgraph.execute.literal import refuse_all
 from circuitgraph.execute.references import own_prompt_warning
 from circuitgraph.execute.run import execute, steps
+from circuitgraph.execute.settings import Settings
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
-from circuitgraph.models.threads import threads_for
+from circuitgraph.models.threads import threads_for, using_threads
 from circuitgraph.plans import Plan, build_plan
+from circuitgraph.plans.schedule import Executor
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results import Measured, check_finite, provenance
 from circuitgraph.spec import CircuitSpec
@@ -61,10 +64,23 @@ class Prepared:
         metrics: the first is primary.
         model: loaded and proven.
         spec_text: the spec as it is measured: the file's own text, comments included, unless it was overridden.
+        executor: who measures.
+        settings: sizes of what is computed at once.
+        audit: of the fast executor; None where none was asked for.
     """
 
-    def __init__(self, spec: SpecLike, overrides: Sequence[str] = (), progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        spec: SpecLike,
+        overrides: Sequence[str] = (),
+        progress: Progress | None = None,
+        executor: Executor = Executor.AUTO,
+        memory: int | None = None,
+    ) -> None:
         """Check, then load.
+
+        Args:
+            memory: bytes that may be used beside the model; None = a share of what is free.
 
         Raises:
             SpecError, InputError: what is wrong with the spec.
@@ -81,7 +97,11 @@ class Prepared:
         self.reference: PromptSet | None = found.reference
         self.metrics: tuple[BoundMetric, ...] = bind_metrics(found.spec.metrics)
         self.model: TransformerModel = load(found)
+        self.executor = executor
+        self.settings: Settings = self._fitting(memory)
+        self.audit = Audit(self.model, found.spec.intervention.seed) if executor is Executor.AUTO else None
         self._progress = progress
+        self.halvings = 0
         self._done = self._total = 0
 
     @property
@@ -91,7 +111,8 @@ class Prepared:
 
     def expect_steps(self, *plans: Plan, prompts: PromptSet | None = None) -> None:
         """Say what is going to be measured, on the spec's prompts or on others, so that progress can be shown."""
-        self._total += sum(steps(plan, self.prompts if prompts is None else prompts) for plan in plans)
+        prompts = self.prompts if prompts is None else prompts
+        self._total += sum(steps(plan, prompts, self.settings) for plan in plans)
 
     def measure(
         self, plan: Plan, prompts: PromptSet | None = None, skip: frozenset[str] = frozenset()
@@ -100,14 +121,39 @@ class Prepared:
 
         Raises:
             NotFiniteError: NaN or infinity in a value; the message names the experiment.
+            AuditError: fast and literal executor do not agree on an experiment.
         """
         prompts = self.prompts if prompts is None else prompts
-        self.step(steps(Plan(plan.name, tuple(e for e in plan.experiments if e.id in skip)), prompts))
-        for part in execute(
-            self.model, plan, prompts, self.metrics, reference=self.reference, skip=skip, progress=self.step
-        ):
+        self.step(steps(Plan(plan.name, tuple(e for e in plan.experiments if e.id in skip)), prompts, self.settings))
+        parts = execute(
+            self.model,
+            plan,
+            prompts,
+            self.metrics,
+            reference=self.reference,
+            skip=skip,
+            progress=self.step,
+            executor=self.executor,
+            settings=self.settings,
+            audit=self.audit,
+            halved=self._halve,
+        )
+        while True:
+            with using_threads(self.settings.threads):
+                part = next(parts, None)
+            if part is None:
+                return
             check_finite(plan, part)
             yield part
+
+    def _fitting(self, memory: int | None) -> Settings:
+        """Sizes that fit into the memory."""
+        return Settings(threads=threads_for(self.model.shape))
+
+    def _halve(self, settings: Settings) -> None:
+        """Memory ran out: the run goes on with less at once."""
+        self.settings = settings
+        self.halvings += 1
 
     def sample_warnings(self, plan: Plan, prompts: PromptSet | None = None) -> tuple[str, ...]:
         """What a reader should know of the prompts on which a plan was measured, and of those that it drew."""
@@ -124,7 +170,7 @@ class Prepared:
         if self._progress is not None:
             self._progress(self._done, max(self._total, self._done))
 
-    def origin(self, plan: Plan, schedule: str, **settings: Any) -> dict[str, Any]:
+    def origin(self, plan: Plan, **settings: Any) -> dict[str, Any]:
         """Where a plan's numbers come from: see `results.provenance`; `settings` are added to those of the spec."""
         spec = self.checked.spec
         return provenance(
@@ -140,15 +186,14 @@ class Prepared:
                 "positions": list(self.prompts.position_names()),
                 "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
                 "reference": self._reference_settings(),
-                "executor": NAME,
                 **settings,
             },
             seed=spec.intervention.seed,
             device=str(self.model.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
-            executor=NAME,
-            schedule=schedule,
-            threads=threads_for(self.model.shape),
+            executor=self.executor.value,
+            schedule=self.settings.to_json(),
+            threads=self.settings.threads,
         )
 
     def _reference_settings(self) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from circuitgraph.checks import SpecLike
 from circuitgraph.checks.baseline import random_edges
 from circuitgraph.drawing import scene, svg
 from circuitgraph.errors import InputError
-from circuitgraph.execute.literal import NAME
-from circuitgraph.execute.run import PART
+from circuitgraph.execute.audit import Audit
+from circuitgraph.execute.settings import Settings
 from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_arrow, claim_id
 from circuitgraph.plans import Plan, build_plan
+from circuitgraph.plans.schedule import Executor
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.results import (
     Measured,
@@ -32,8 +34,15 @@ from circuitgraph.spec.model import BaseRun
 class Running(Prepared):
     """A run in progress."""
 
-    def __init__(self, spec: SpecLike, overrides: Sequence[str], progress: Progress | None) -> None:
-        super().__init__(spec, overrides, progress)
+    def __init__(
+        self,
+        spec: SpecLike,
+        overrides: Sequence[str],
+        progress: Progress | None,
+        executor: Executor = Executor.AUTO,
+        memory: int | None = None,
+    ) -> None:
+        super().__init__(spec, overrides, progress, executor, memory)
         if not self.plan.experiments:
             raise InputError("nothing to run: the spec has neither edges nor nodes")
         self._random = self._random_edges()
@@ -44,13 +53,16 @@ class Running(Prepared):
 
     def result(self, out: str | Path | None, *, resume: bool, replace: bool) -> RunResult:
         """Measure and summarise; with `out`, through a run directory."""
-        origin = self.origin(self.plan, f"parts of {PART} experiments, one at a time, batches of pairs of one length")
+        origin = self.origin(self.plan)
         if out is None:
             measured = [item for part in self._measure(frozenset()) for item in part]
             return self._result(measured, *self._rows(measured), origin, None)
         with RunDirectory.create(out, origin, self.spec_text, resume=resume, replace=replace) as directory:
+            self._go_on(directory.record)
             for part in self._measure(directory.finished_parts()):
                 directory.write_part(part)
+                if self.audit is not None:
+                    directory.note(audit=asdict(self.audit.findings))
             measured = list(directory.measured())
             rows, baseline, warnings = self._rows(measured)
             primary = [row for row in rows if row.metric == self.metrics[0].column]
@@ -62,6 +74,12 @@ class Running(Prepared):
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
         return self._result(measured, rows, baseline, warnings, origin, str(directory.path))
+
+    def _go_on(self, record: Mapping[str, Any]) -> None:
+        """Compute as the run did when it began, so that its numbers are rounded alike."""
+        self.settings = Settings(**record["schedule"])
+        if self.audit is not None:
+            self.audit = Audit(self.model, self.checked.spec.intervention.seed, record.get("audit"))
 
     def _measure(self, skip: frozenset[str]) -> Iterator[tuple[Measured, ...]]:
         """The spec's own experiments, then the random edges."""
@@ -105,7 +123,6 @@ class Running(Prepared):
             metrics=columns,
             clusters=self.prompts.clusters,
             seed=self.checked.spec.intervention.seed,
-            executor=NAME,
             one_signed={(m.column, base) for m in self.metrics for base in BaseRun if m.one_signed(base)},
         )
 
@@ -128,4 +145,5 @@ class Running(Prepared):
             warnings=warnings,
             directory=directory,
             baseline=baseline,
+            audit=None if self.audit is None else self.audit.findings,
         )

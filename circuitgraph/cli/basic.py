@@ -81,7 +81,7 @@ def run(
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
-    executor: Annotated[str, typer.Option("--executor", metavar="auto|literal", help="How to execute.")] = "auto",
+    executor: Annotated[str, typer.Option("--executor", metavar="auto|fast|literal", help="How to execute.")] = "auto",
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of the table to print.")] = 30,
     strict: Strict = False,
     as_json: Json = False,

@@ -117,4 +117,4 @@ class Evaluating(Prepared):
     def _provenance(self, plan: Plan) -> dict[str, Any]:
         agenda = self.agenda
         settings = {"curve": agenda.curve.value, "circuits": len(agenda.random), "random_seed": agenda.seed}
-        return self.origin(plan, "one run at a time, batches of pairs of one length", evaluation=settings)
+        return self.origin(plan, evaluation=settings)

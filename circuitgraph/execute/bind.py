@@ -69,6 +69,18 @@ class Batch:
             raise InputError("these prompts have no corrupted side")
         return ids
 
+    def of(self, rows: Collection[int]) -> Batch:
+        """Some of its pairs, by their rows in the prompt set."""
+        chosen = [i for i, row in enumerate(self.rows) if row in rows]
+        return Batch(
+            rows=tuple(self.rows[i] for i in chosen),
+            clean=self.clean[chosen],
+            corrupted=None if self.corrupted is None else self.corrupted[chosen],
+            where={position: indexes[chosen] for position, indexes in self.where.items()},
+            answers=self.answers[chosen],
+            wrong=self.wrong[chosen],
+        )
+
     def mask(self, position: Position | None, kept: Sequence[Position] = ()) -> Tensor | None:
         """Which tokens [batch, pos] a position means, without those at `kept`; None = all of them."""
         if position is None and not kept:

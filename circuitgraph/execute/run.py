@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
 from circuitgraph.errors import InputError
-from circuitgraph.execute.bind import Batch, BoundMetric, bind_batches
-from circuitgraph.execute.literal import LiteralExecutor, cached_sites, refuse_all
+from circuitgraph.execute.audit import Audit
+from circuitgraph.execute.bind import BoundMetric
+from circuitgraph.execute.literal import refuse_all
+from circuitgraph.execute.parts import Parts, Progress
 from circuitgraph.execute.references import Reference, unfit
+from circuitgraph.execute.settings import Settings
 from circuitgraph.execute.spots import output_spot, value_spots
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site
+from circuitgraph.plans.schedule import Executor, parts_of
 from circuitgraph.plans.types import Experiment, Mean, Plan, Recorded, Resample, Swap, Value
+from circuitgraph.plans.work import PromptShape
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import BaseRun, PromptsSpec
 
-PART = 64
-"""Experiments per part: what an interrupted run loses at most."""
-BATCH = 64
-"""Pairs per forward pass."""
-
-Progress = Callable[[int], None]
-"""Called with the number of experiments that were finished since the last call, counted over batches."""
+DEFAULT = Settings()
 
 
 def execute(
@@ -36,27 +33,45 @@ def execute(
     reference: PromptSet | None = None,
     skip: frozenset[str] = frozenset(),
     progress: Progress = lambda _done: None,
+    executor: Executor = Executor.LITERAL,
+    settings: Settings = DEFAULT,
+    audit: Audit | None = None,
+    halved: Callable[[Settings], None] = lambda _settings: None,
 ) -> Iterator[tuple[Measured, ...]]:
-    """Measure every experiment of the plan but those in `skip` (ids), part by part, in plan order.
+    """Measure every experiment of the plan but those in `skip` (ids), part by part.
 
-    `reference` holds the prompts that `mean` and `resample` take values from. Everything that can be wrong
-    with plan or prompts raises before the first forward pass.
+    Everything that can be wrong with plan or prompts raises before the first forward pass.
+
+    Args:
+        reference: the prompts that `mean` and `resample` take values from.
+        progress: called with the number of experiments that were finished since the last call, counted over batches.
+        executor: who runs what it can; the literal executor runs the rest.
+        audit: recomputes a sample of what the fast executor measured, part by part.
+        halved: called with the new settings when memory ran out.
 
     Raises:
         RefusedError: an experiment cannot be executed; the message names each.
         InputError: plan, prompts and model do not fit together.
+        AuditError: the executors do not agree on an experiment.
     """
     refuse_all(plan.experiments)
-    batches = bind_batches(plan, prompts, metrics, model.shape, model.device, BATCH)
-    todo = [experiment for experiment in plan.experiments if experiment.id not in skip]
-    referred = reference_values(model, todo, prompts, reference)
-    for start in range(0, len(todo), PART):
-        yield _part(model, todo[start : start + PART], batches, len(prompts), metrics, referred, progress)
+    shape = PromptShape.of(prompts, read=len({metric.position for metric in metrics}))
+    parts = parts_of(plan, model.shape, shape, executor, model.device.type)
+    todo = [part for part in (part.but(skip) for part in parts) if part.experiments]
+    referred = reference_values(model, [e for part in todo for e in part.experiments], prompts, reference)
+    if audit is not None:
+        audit.choose([e for part in parts if part.executor is Executor.FAST for e in part.experiments], prompts)
+    worker = Parts(model, plan, todo, prompts, metrics, referred, settings, progress, halved)
+    for part in todo:
+        measured = worker.measure(part)
+        if audit is not None and part.executor is Executor.FAST:
+            audit.check(part.experiments, measured, worker)
+        yield measured
 
 
-def steps(plan: Plan, prompts: PromptSet) -> int:
+def steps(plan: Plan, prompts: PromptSet, settings: Settings = DEFAULT) -> int:
     """How many steps `progress` will count for a plan: experiments × batches."""
-    batches = sum(-(-len(rows) // BATCH) for rows in prompts.by_length())
+    batches = sum(-(-len(rows) // settings.pairs) for rows in prompts.by_length())
     return len(plan.experiments) * batches
 
 
@@ -93,62 +108,3 @@ def _source_sites(model: TransformerModel, write: Value | Swap) -> Iterator[Site
             yield from (spot.site for spot in value_spots(write, model.shape))
         case Swap(senders):
             yield from (output_spot(sender, model.shape).site for sender in senders)
-
-
-def _part(
-    model: TransformerModel,
-    experiments: Sequence[Experiment],
-    batches: Sequence[Batch],
-    pairs: int,
-    metrics: Sequence[BoundMetric],
-    reference: Reference | None,
-    progress: Progress,
-) -> tuple[Measured, ...]:
-    """Batches outside, experiments inside: the caches of one batch at a time are in memory."""
-    tables = [Table(experiment, metrics, pairs) for experiment in experiments]
-    sites = cached_sites(experiments, model.shape)
-    for batch in batches:
-        executor = LiteralExecutor(model, batch, metrics, reference=reference, sites=sites)
-        for table in tables:
-            table.measure(executor)
-            progress(1)
-    return tuple(measured for table in tables for measured in table.measured())
-
-
-class Table:
-    """The values of one experiment, filled batch by batch: [metrics, pairs], of draws [metrics, pairs, draws]."""
-
-    def __init__(self, experiment: Experiment, metrics: Sequence[BoundMetric], pairs: int) -> None:
-        self._experiment = experiment
-        self._columns = [metric.column for metric in metrics]
-        shape = (len(metrics), pairs)
-        self._base, self._other = np.empty(shape), np.full(shape, np.nan)
-        self._patched = np.empty((*shape, experiment.repeat))
-        self._paired = True
-
-    def measure(self, executor: LiteralExecutor) -> None:
-        """Run the experiment on the executor's batch."""
-        rows = np.array(executor.batch.rows)
-        for m, (here, there) in enumerate(executor.unpatched(self._experiment.base)):
-            self._base[m, rows] = here.cpu().numpy()
-            if there is None:
-                self._paired = False
-            else:
-                self._other[m, rows] = there.cpu().numpy()
-        for draw in range(self._experiment.repeat):
-            for m, value in enumerate(executor.patched(self._experiment, draw)):
-                self._patched[m, rows, draw] = value.cpu().numpy()
-
-    def measured(self) -> tuple[Measured, ...]:
-        """One record per metric; without another run where some pair has none."""
-        return tuple(
-            Measured(
-                id=self._experiment.id,
-                metric=column,
-                metric_base=self._base[m],
-                metric_other=self._other[m] if self._paired else None,
-                metric_patched=self._patched[m].mean(axis=-1),
-                draws=self._patched[m] if self._experiment.repeat > 1 else None,
-            )
-            for m, column in enumerate(self._columns)
-        )

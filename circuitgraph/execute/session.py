@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 from circuitgraph.execute.bind import BoundMetric, bind_batches
 from circuitgraph.execute.literal import LiteralExecutor, cached_sites, refuse_all
-from circuitgraph.execute.run import BATCH, Table, reference_values
+from circuitgraph.execute.parts import Table
+from circuitgraph.execute.run import DEFAULT, reference_values
 from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.plans.schedule import Executor
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
@@ -41,7 +43,7 @@ class Session:
         refuse_all([widest])
         self._metrics = tuple(metrics)
         self._pairs = len(prompts)
-        batches = bind_batches(Plan("session", (widest,)), prompts, metrics, model.shape, model.device, BATCH)
+        batches = bind_batches(Plan("session", (widest,)), prompts, metrics, model.shape, model.device, DEFAULT.pairs)
         referred = reference_values(model, [widest], prompts, reference)
         sites = cached_sites([widest], model.shape)
         self._executors = [LiteralExecutor(model, batch, metrics, reference=referred, sites=sites) for batch in batches]
@@ -51,4 +53,4 @@ class Session:
         table = Table(experiment, self._metrics, self._pairs)
         for executor in self._executors:
             table.measure(executor)
-        return table.measured()
+        return table.measured(Executor.LITERAL)

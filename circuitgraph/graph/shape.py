@@ -43,6 +43,7 @@ class ModelShape:
     norm: bool = True
     final_norm: bool = True
     soft_cap: bool = False
+    gated: bool = False
     family: str = ""
 
     @property

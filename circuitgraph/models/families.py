@@ -42,7 +42,8 @@ class Family:
 
     `bos` is TransformerLens' default for prepending a BOS token; `parallel` says that attention and MLP of
     a block read the same stream (unless the config says otherwise); `post_norm` that their outputs are
-    normalised before they are added to it. `refuse` tells variants whose blocks compute something else.
+    normalised before they are added to it; `gated` that an MLP has a third matrix, whose values its neurons are
+    multiplied with. `refuse` tells variants whose blocks compute something else.
     """
 
     model_type: str
@@ -50,6 +51,7 @@ class Family:
     bos: bool = True
     parallel: bool = False
     post_norm: bool = False
+    gated: bool = False
     refuse: Refusal | None = None
 
 
@@ -58,19 +60,20 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family("gpt2", "GPT-2"),
         Family("gpt_neox", "GPT-NeoX, Pythia", bos=False, parallel=True),
-        Family("llama", "Llama"),
-        Family("gemma2", "Gemma 2", post_norm=True),
+        Family("llama", "Llama", gated=True),
+        Family("gemma2", "Gemma 2", post_norm=True, gated=True),
         # transformers has a soft cap for the scores of Gemma 3 in its config, and does not apply it.
         Family(
             "gemma3_text",
             "Gemma 3 (text)",
             post_norm=True,
+            gated=True,
             refuse=_only(use_bidirectional_attention=False, attn_logit_softcapping=None),
         ),
-        Family("qwen2", "Qwen 2 and 2.5", bos=False),
-        Family("qwen3", "Qwen 3", bos=False),
+        Family("qwen2", "Qwen 2 and 2.5", bos=False, gated=True),
+        Family("qwen3", "Qwen 3", bos=False, gated=True),
         # Layers of several kinds make it another model, which transformers would run as this one.
-        Family("mistral", "Mistral", refuse=_only(layer_types=None)),
+        Family("mistral", "Mistral", gated=True, refuse=_only(layer_types=None)),
         Family("opt", "OPT", refuse=_opt),
         Family("phi", "Phi 1, 1.5 and 2", bos=False, parallel=True, refuse=_only(qk_layernorm=False)),
         Family("gptj", "GPT-J", parallel=True),
@@ -220,6 +223,7 @@ def _hf_shape(config: Mapping[str, Any], family: Family) -> ModelShape:
         parallel=parallel,
         post_norm=family.post_norm,
         soft_cap=bool(config.get("final_logit_softcapping")),
+        gated=family.gated,
         family=family.model_type,
     )
 
@@ -244,5 +248,6 @@ def _tl_shape(config: Mapping[str, Any]) -> ModelShape:
         norm=config.get("normalization_type") is not None,
         final_norm=config.get("normalization_type") is not None,
         soft_cap=(config.get("output_logits_soft_cap") or -1.0) > 0,
+        gated=bool(config.get("gated_mlp", False)),
         family=TL_LAYOUT,
     )

@@ -21,8 +21,16 @@ def threads_for(shape: ModelShape) -> int:
 @contextmanager
 def fitting_threads(shape: ModelShape) -> Iterator[None]:
     """Compute with `threads_for(shape)` inside the block; PyTorch's own setting comes back after it."""
+    with using_threads(threads_for(shape)):
+        yield
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Compute with so many threads inside the block; None = as PyTorch is set."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads_for(shape))
+    if threads is not None:
+        torch.set_num_threads(threads)
     try:
         yield
     finally:

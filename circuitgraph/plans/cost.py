@@ -7,18 +7,7 @@ from dataclasses import dataclass
 
 from circuitgraph.graph.claims import Counterfactual, Mean, Resample
 from circuitgraph.plans.types import Experiment, Plan
-
-
-@dataclass(frozen=True, slots=True)
-class PromptShape:
-    """Token counts of the pairs: all that a cost needs to know of the prompts."""
-
-    lengths: tuple[int, ...]
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all clean prompts."""
-        return sum(self.lengths)
+from circuitgraph.plans.work import PromptShape
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 1_000_000
 
 
 def write_part(path: Path, measured: Sequence[Measured]) -> None:
-    """One row per experiment × metric × pair: id, metric, pair, metric_base, metric_other, metric_patched.
+    """One row per experiment × metric × pair: id, metric, pair, metric_base, metric_other, metric_patched, executor.
 
     Where values are resampled also `draws`: the patched metric in each draw.
 
@@ -88,6 +88,7 @@ def _pairs_table(
         "metric_base": numbers([item.metric_base for item in measured]),
         "metric_other": numbers([item.metric_other for item in measured]),
         "metric_patched": numbers([item.metric_patched for item in measured]),
+        "executor": text([item.executor for item in measured]),
     }
     if drawn:
         columns["draws"] = pa.concat_arrays([_draws(item) for item in measured])
@@ -114,7 +115,7 @@ def read_measured(path: Path) -> Iterator[Measured]:
     Raises:
         FileError: missing, damaged, or not such a file.
     """
-    table = _read(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched"])
+    table = _read(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched", "executor"])
     pair = table["pair"].to_numpy()
     order = np.arange(len(pair))
     if not np.array_equal(pair, order - np.maximum.accumulate(np.where(pair == 0, order, 0))):
@@ -122,17 +123,20 @@ def read_measured(path: Path) -> Iterator[Measured]:
     starts = np.flatnonzero(pair == 0)
     stops = np.append(starts, len(pair))[1:]
     ids, metrics = (table[name].take(starts).to_pylist() for name in ("id", "metric"))
+    executors = table["executor"].take(starts).to_pylist()
     known = table["metric_other"].is_valid().to_numpy()
     base, other, patched = (
         table[name].to_numpy().astype(np.float64) for name in ("metric_base", "metric_other", "metric_patched")
     )
     drawn = table["draws"] if "draws" in table.column_names else None
-    for name, metric, start, stop in zip(ids, metrics, starts, stops, strict=True):
+    for name, metric, executor, start, stop in zip(ids, metrics, executors, starts, stops, strict=True):
         block = slice(start, stop)
         draws = None
         if drawn is not None and drawn[int(start)].is_valid:
             draws = np.array(drawn.slice(start, stop - start).to_pylist(), dtype=np.float64)
-        yield Measured(name, metric, base[block], other[block] if known[start] else None, patched[block], draws)
+        yield Measured(
+            name, metric, base[block], other[block] if known[start] else None, patched[block], draws, executor
+        )
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

@@ -35,6 +35,7 @@ from circuitgraph.results.manifest import (
     FORMAT,
     FORMAT_VERSION,
     IDENTITY,
+    KEPT,
     MANIFEST,
     PARTS,
     SPEC,
@@ -147,6 +148,19 @@ class RunDirectory:
         write_part(self._at / PARTS / f"{self._next_part:05d}.parquet", measured)
         self._next_part += 1
 
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """run.json."""
+        return self._record
+
+    def note(self, **changes: Any) -> None:
+        """Write something down in run.json at once.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        self._save(Status.RUNNING, **changes)
+
     def measured(self) -> Iterator[Measured]:
         """What all parts hold.
 
@@ -223,6 +237,7 @@ def _begin(at: Path, manifest: Mapping[str, Any], spec_text: str, before: Mappin
     if before is not None:
         record["created"] = before.get("created")
         record["resumed"] = [*before.get("resumed", []), now()]
+        record |= {key: before[key] for key in KEPT if key in before}
     write_json(at / MANIFEST, record)
     write_text(at / SPEC, spec_text)
     with file_errors("write", at / PARTS):

@@ -13,7 +13,7 @@ from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.columns import read_measured, read_rows
 from circuitgraph.results.manifest import BASELINE, EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
 from circuitgraph.results.provenance import sha256_file
-from circuitgraph.results.records import RunResult
+from circuitgraph.results.records import Findings, RunResult
 from circuitgraph.spec import read_spec
 
 
@@ -42,6 +42,7 @@ def load_run(path: str | Path) -> RunResult:
         warnings=tuple(manifest.get("warnings", ())),
         directory=str(directory),
         baseline=read_rows(directory / BASELINE) if (directory / BASELINE).exists() else (),
+        audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
 
 

@@ -32,7 +32,7 @@ def provenance(
     device: str = "cpu",
     dtype: str = "float32",
     executor: str = "literal",
-    schedule: str | None = None,
+    schedule: Mapping[str, Any] | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
     """What `run.json` says of a run's origin, in JSON types.
@@ -40,7 +40,7 @@ def provenance(
     Args:
         spec_text: the spec as it was run, overrides included: `load_run` rebuilds graph and plan from it.
         settings: what the spec and the command line resolved to.
-        schedule: how the executor ordered the work, in words.
+        schedule: sizes of what is computed at once.
     """
     return {
         "name": plan.name,
@@ -54,7 +54,7 @@ def provenance(
         "device": device,
         "dtype": dtype,
         "executor": executor,
-        "schedule": schedule,
+        "schedule": None if schedule is None else dict(schedule),
         "threads": threads,
         "shape": asdict(shape),
         "versions": versions(),

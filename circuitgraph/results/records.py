@@ -86,11 +86,33 @@ class Measured:
     metric_patched: NDArray[np.float64]
     draws: NDArray[np.float64] | None = None
     """Of resampled values: the patched metric in each draw [pairs, draws], of which `metric_patched` is the mean."""
+    executor: str = "literal"
+    """Who ran it."""
 
     @property
     def effect(self) -> NDArray[np.float64]:
         """metric_patched − metric_base per pair."""
         return self.metric_patched - self.metric_base
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the audit of the fast executor found: `deviation` is the largest, relative to the metric's scale."""
+
+    experiments: int = 0
+    pairs: int = 0
+    deviation: float = 0.0
+    tolerated: float = 0.0
+    label: str = ""
+    """Of the experiment with the largest deviation."""
+
+    def __str__(self) -> str:
+        if not self.experiments:
+            return "audit: nothing was measured by the fast executor"
+        return (
+            f"audit: {self.experiments} experiments recomputed literally on {self.pairs} pairs; "
+            f"largest deviation {self.deviation:.1e} (tolerated {self.tolerated:.1e})"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +130,8 @@ class RunResult:
     directory: str | None = None
     baseline: tuple[Row, ...] = ()
     """The random edges that `baseline:` asks for, under the first metric."""
+    audit: Findings | None = None
+    """None where no audit was asked for."""
 
     @property
     def primary(self) -> tuple[Row, ...]:

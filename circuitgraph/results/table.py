@@ -37,7 +37,6 @@ def summarise(
     metrics: Sequence[str],
     clusters: Sequence[str] | None = None,
     seed: int = 0,
-    executor: str,
     one_signed: Collection[tuple[str, BaseRun]] = (),
 ) -> tuple[Row, ...]:
     """One row per metric and experiment: all experiments in plan order for the first metric, then the next.
@@ -60,7 +59,7 @@ def summarise(
     rows: list[Row] = []
     for metric in metrics:
         values = [found[experiment.id, metric] for experiment in plan.experiments]
-        made = _rows_of_metric(plan.experiments, values, graph, clusters, seed, executor)
+        made = _rows_of_metric(plan.experiments, values, graph, clusters, seed)
         tested = np.array([(row.metric, BaseRun(row.base)) not in one_signed for row in made], dtype=bool)
         rows += with_significance(made, values, clusters, seed, tested)
     return tuple(rows)
@@ -120,7 +119,6 @@ def _rows_of_metric(
     graph: CircuitGraph,
     clusters: Sequence[str] | None,
     seed: int,
-    executor: str,
 ) -> list[Row]:
     if not experiments:
         return []
@@ -155,7 +153,7 @@ def _rows_of_metric(
                 ci_low=_or_none(found.low[i]),
                 ci_high=_or_none(found.high[i]),
                 n=len(item.metric_base),
-                executor=executor,
+                executor=item.executor,
                 normalized_ci_low=_or_none(share[i, 1]),
                 normalized_ci_high=_or_none(share[i, 2]),
                 interval=found.method[i],

@@ -10,7 +10,7 @@ that one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,11 @@ class FastExecutor:
             for side, reads in self._reads.items()
         }
 
+    @property
+    def size(self) -> int:
+        """Bytes of what is cached."""
+        return sum(kept.size for kept in self._kept.values())
+
     @torch.no_grad()
     def unpatched(self, base: BaseRun) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Every metric in the base run and in the other run (None without one). [metrics, pairs]"""
@@ -87,15 +92,20 @@ class FastExecutor:
         return self._readings.unpatched(base).cpu().numpy(), None if other is None else other.cpu().numpy()
 
     @torch.no_grad()
-    def measure(self, items: Sequence[Item]) -> NDArray[np.float64]:
-        """Every metric in the patched run of each item, experiments without swaps. [metrics, items, pairs]"""
+    def measure(
+        self, items: Sequence[Item], progress: Callable[[int], None] = lambda _done: None
+    ) -> NDArray[np.float64]:
+        """Every metric in the patched run of each item, experiments without swaps. [metrics, items, pairs]
+
+        `progress` is called with the number of experiments that were finished since the last call.
+        """
         found = np.empty((len(self._metrics), len(items), len(self.batch.rows)))
         with fitting_threads(self.model.shape):
             for base in dict.fromkeys(item.experiment.base for item in items):
                 some = [i for i, item in enumerate(items) if item.experiment.base is base]
                 sources = Sources(self._reads, self._reference, self.batch, base)
                 begin = Beginnings(self.model, self.batch, self._kept[base], sources)
-                run = _OneBase(self.model, self._kept[base], self._readings, begin, base, self._tokens)
+                run = _OneBase(self.model, self._kept[base], self._readings, begin, base, self._tokens, progress)
                 found[:, some] = run.measure([items[i] for i in some])
         return found
 
@@ -115,6 +125,7 @@ class _OneBase:
     begin: Beginnings
     base: BaseRun
     tokens: int
+    progress: Callable[[int], None]
 
     def measure(self, items: Sequence[Item]) -> NDArray[np.float64]:
         """Every metric in the patched run of each item. [metrics, items, pairs]"""
@@ -129,6 +140,7 @@ class _OneBase:
             measure = self._at_tokens if self._mixes_no_more(start) else self._in_stacks
             measure(start, [items[i] for i in indexes], some)
             found[:, indexes] = some
+            self.progress(sum(items[i].draw == 0 for i in indexes))
         return found
 
     def _mixes_no_more(self, start: Start) -> bool:

@@ -32,6 +32,13 @@ class Kept:
         """How many pairs the batch has."""
         return next(iter(self.reads.values())).shape[0]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all activations."""
+        return sum(value.nbytes for value in self.reads.values()) + sum(
+            part.nbytes for parts in self._attended.values() for part in parts
+        )
+
     def stream(self, point: int) -> Tensor:
         """The residual stream at one of its points. [batch, length, d_model]"""
         return self.reads[stream_site(point, self.model.shape)]
