@@ -12,6 +12,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
 from circuitgraph.execute.literal import refuse_all
+from circuitgraph.execute.memory import SHARE, Load, free_memory
 from circuitgraph.execute.references import own_prompt_warning
 from circuitgraph.execute.run import execute, steps
 from circuitgraph.execute.settings import Settings
@@ -20,7 +21,8 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import fetch, load_model
 from circuitgraph.models.threads import threads_for, using_threads
 from circuitgraph.plans import Plan, build_plan
-from circuitgraph.plans.schedule import Executor
+from circuitgraph.plans.schedule import Executor, parts_of
+from circuitgraph.plans.work import PromptShape
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results import Measured, check_finite, provenance
 from circuitgraph.spec import CircuitSpec
@@ -98,7 +100,8 @@ class Prepared:
         self.metrics: tuple[BoundMetric, ...] = bind_metrics(found.spec.metrics)
         self.model: TransformerModel = load(found)
         self.executor = executor
-        self.settings: Settings = self._fitting(memory)
+        self.settings: Settings = Settings(threads=threads_for(self.model.shape))
+        self._memory = memory
         self.audit = Audit(self.model, found.spec.intervention.seed) if executor is Executor.AUTO else None
         self._progress = progress
         self.halvings = 0
@@ -112,6 +115,7 @@ class Prepared:
     def expect_steps(self, *plans: Plan, prompts: PromptSet | None = None) -> None:
         """Say what is going to be measured, on the spec's prompts or on others, so that progress can be shown."""
         prompts = self.prompts if prompts is None else prompts
+        self.settings = self._fitting(plans, prompts)
         self._total += sum(steps(plan, prompts, self.settings) for plan in plans)
 
     def measure(
@@ -146,9 +150,19 @@ class Prepared:
             check_finite(plan, part)
             yield part
 
-    def _fitting(self, memory: int | None) -> Settings:
+    def load_of(self, plans: Sequence[Plan], prompts: PromptSet) -> Load:
+        """What the memory of plans depends on."""
+        model, shape = self.model, PromptShape.of(prompts)
+        parts = [
+            part for plan in plans for part in parts_of(plan, model.shape, shape, self.executor, model.device.type)
+        ]
+        sides = 2 if prompts.paired else 1
+        return Load.of(model.shape, parts, shape.lengths, sides, self.metrics, model.dtype.itemsize)
+
+    def _fitting(self, plans: Sequence[Plan], prompts: PromptSet) -> Settings:
         """Sizes that fit into the memory."""
-        return Settings(threads=threads_for(self.model.shape))
+        memory = self._memory or int(SHARE * free_memory(self.model.device))
+        return self.load_of(plans, prompts).fitting(self.settings, memory)
 
     def _halve(self, settings: Settings) -> None:
         """Memory ran out: the run goes on with less at once."""

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, str] = {
     # `locate` and `shape` of models are torch-free: check reads a model's config, never its weights.
     "models": "errors spec graph",
     "checks": "errors nodes catalog spec graph prompts models",
-    "plans": "nodes spec graph",
+    "plans": "nodes spec graph prompts",
     "metrics": "errors catalog",
     "stats": "",
     "results": "errors nodes spec graph plans stats",

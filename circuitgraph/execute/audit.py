@@ -55,7 +55,7 @@ class Audit:
 
     def choose(self, experiments: Sequence[Experiment], prompts: PromptSet) -> None:
         """Draw the sample: experiments of every sort, and the shortest and the longest pairs among others."""
-        stream = random.Random(self._seed)
+        stream = random.Random(self._seed)  # noqa: S311 (a sample, no secret)
         self._chosen |= {experiment.id for experiment in _sample(experiments, self._model.shape, stream)}
         by_length = sorted(range(len(prompts)), key=lambda row: len(prompts.pairs[row]))
         between = stream.sample(by_length[1:-1], min(PAIRS - 2, max(0, len(by_length) - 2)))

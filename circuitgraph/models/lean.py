@@ -161,7 +161,7 @@ def _mlp(block: Any, shape: ModelShape) -> LeanMLP:
 
 
 def _activation(original: Any, dtype: torch.dtype) -> Map:
-    found = next((f for name in _ACTIVATIONS if callable(f := getattr(original, name, None))), None)
+    found: Map | None = next((f for name in _ACTIVATIONS if (f := getattr(original, name, None)) is not None), None)
     if found is None:
         raise ModelError(f"{type(original).__name__} has no activation function that is known")
     # In half precision the steps round one by one: what the model itself does is kept.

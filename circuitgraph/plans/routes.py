@@ -37,6 +37,8 @@ class Start:
 
 def slow_reason(experiment: Experiment, shape: ModelShape) -> str | None:
     """Why an experiment has to be run literally; None if the fast executor can run it."""
+    if not experiment.propagate.writes:
+        return "nothing is changed"
     if any(isinstance(write, Swap) for write in experiment.propagate.writes):
         return "edges patched together depend on what the run itself computes"
     if any(isinstance(w.address.node, Attention) and Port.PATTERN in w.address.ports for w in _plain(experiment)):

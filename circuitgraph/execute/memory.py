@@ -1,0 +1,192 @@
+"""How much memory a run takes beside the model, and sizes that fit into what there is.
+
+The prediction adds up what is alive at the same time at the worst moment:
+
+    kept      what the unpatched runs of a batch leave behind, and keys and values laid out for attention
+    caching   while a side is run: what one block holds at once
+    streams   the changes that a part of the plan follows, and what it reads of them
+    stack     what one block holds at once for a stack
+    reading   the logits of whole vocabularies, where a metric reads them
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from circuitgraph import catalog
+from circuitgraph.execute.audit import PAIRS as AUDITED
+from circuitgraph.execute.bind import BoundMetric
+from circuitgraph.execute.fast.needed import needed_sites
+from circuitgraph.execute.fast.reading import ROWS
+from circuitgraph.execute.settings import Settings
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.models.sites import Site, SiteKind
+from circuitgraph.plans.schedule import Executor, Part
+from circuitgraph.plans.types import Free
+from circuitgraph.spec.model import BaseRun
+
+SHARE = 0.5
+"""Of the free memory that a run may use, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the memory of a run depends on, beside the settings.
+
+    Attributes:
+        sites: what is kept of each side.
+        parts: of the plan.
+        length: tokens of the longest pair.
+        pairs: how many there are of one length at most.
+        vocabularies: metrics that read whole vocabularies.
+        element: bytes of a number.
+    """
+
+    shape: ModelShape
+    sites: Mapping[BaseRun, Collection[Site]]
+    parts: Sequence[Part]
+    length: int
+    pairs: int
+    sides: int
+    vocabularies: int
+    element: int
+
+    @classmethod
+    def of(
+        cls,
+        shape: ModelShape,
+        parts: Sequence[Part],
+        lengths: Sequence[int],
+        sides: int,
+        metrics: Sequence[BoundMetric],
+        element: int,
+    ) -> Load:
+        """The load of a plan on prompts of some lengths."""
+        fast = [e for part in parts if part.executor is Executor.FAST for e in part.experiments]
+        whole = [m for m in metrics if not catalog.metrics.lookup(m.plugin).answers_only]
+        most = max((lengths.count(length) for length in set(lengths)), default=0)
+        sites = needed_sites(fast, shape)
+        return cls(shape, sites, parts, max(lengths, default=0), most, sides, len(whole), element)
+
+    def predicted(self, settings: Settings) -> int:
+        """Bytes beside the model at the worst moment."""
+        pairs = min(settings.pairs, self.pairs)
+        kept = pairs * self.length * self._kept_width()
+        caching = self._block(pairs * self.length)
+        stack = self._block(max(settings.tokens, self.length)) + self._streams(pairs)
+        fast = self.element * (kept + max(caching, stack)) + self._reading(pairs)
+        return fast + self._literally(pairs)
+
+    def _kept_width(self) -> int:
+        """Numbers that are kept of a token."""
+        own = sum(self._width(site) for side, sites in self.sites.items() if self._runs(side) for site in sites)
+        base = max(self.sites.values(), key=len)
+        return own + sum(self._width(site) for site in base if site.kind in (SiteKind.K, SiteKind.V))
+
+    def _runs(self, side: BaseRun) -> bool:
+        return side is BaseRun.CLEAN or self.sides > 1
+
+    def _width(self, site: Site) -> int:
+        shape = self.shape
+        match site.kind:
+            case SiteKind.Q | SiteKind.Z:
+                return shape.heads * (shape.d_head or 0)
+            case SiteKind.K | SiteKind.V:
+                return shape.kv_heads * (shape.d_head or 0)
+            case SiteKind.PATTERN:
+                return shape.heads * self.length
+            case SiteKind.NEURONS:
+                return shape.d_mlp or 0
+            case _:
+                return shape.d_model or 0
+
+    def _block(self, tokens: int) -> int:
+        """Numbers that a block holds at once for some tokens: in its attention or in its MLP."""
+        shape = self.shape
+        width, heads = shape.d_model or 0, shape.heads * (shape.d_head or 0)
+        attention = 3 * width + 4 * heads + 3 * shape.heads * self.length
+        mlp = 3 * width + (shape.d_mlp or 0) * (3 if shape.gated else 2)
+        return tokens * max(attention, mlp)
+
+    def _streams(self, pairs: int) -> int:
+        """Numbers of the streams of a part, and of what is read of them, if they change at all tokens."""
+        widest = max((sum(_widths(part, self.shape)) for part in self.parts), default=0)
+        return pairs * self.length * widest
+
+    def _literally(self, pairs: int) -> int:
+        """Bytes of the logits of all tokens, as whole forward passes compute them: for the audit, or for all pairs."""
+        literal = any(part.executor is Executor.LITERAL for part in self.parts)
+        rows = (pairs if literal else min(pairs, AUDITED)) * self.length
+        return self.element * rows * (self.shape.vocab_out or 0)
+
+    def _reading(self, pairs: int) -> int:
+        """Bytes of whole vocabularies: of the sides, and of some rows in a few steps of a softmax."""
+        vocabulary = self.shape.vocab_out or 0
+        return self.vocabularies * 8 * vocabulary * pairs * self.sides + (
+            8 * 4 * vocabulary * max(pairs, ROWS) if self.vocabularies else 0
+        )
+
+    def fitting(self, settings: Settings, memory: int) -> Settings:
+        """The settings, with less at once until they fit; what is left over may keep caches."""
+        while self.predicted(settings) > memory and (smaller := settings.halved()) is not None:
+            settings = smaller
+        return replace(settings, kept=max(0, memory - self.predicted(settings)))
+
+
+def _widths(part: Part, shape: ModelShape) -> Iterator[int]:
+    """Numbers of a token that the streams of a part hold."""
+    if part.executor is not Executor.FAST:
+        return
+    width, seen = shape.d_model or 0, set[object]()
+    for experiment in part.experiments:
+        writes = experiment.isolations[0].writes if experiment.isolations else experiment.propagate.writes
+        free = experiment.isolations[0].free if experiment.isolations else Free.NONE
+        stream = (experiment.base, writes, free)
+        if stream not in seen:
+            seen.add(stream)
+            yield width * (shape.layers if free is Free.MLPS else 1) * experiment.repeat
+        for isolation in experiment.isolations:
+            for address in isolation.record:
+                for port in address.ports or ("input",):
+                    read = (stream, getattr(address.node, "layer", -1), port)
+                    if read not in seen:
+                        seen.add(read)
+                        yield width * experiment.repeat
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be taken: of the GPU, or of the machine, its container and the process' own limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return max(0, min(_limits()))
+
+
+def _limits() -> Iterator[int]:
+    yield _field("/proc/meminfo", "MemAvailable:") or 2**33
+    for most, now in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):
+            yield int(Path(most).read_text()) - int(Path(now).read_text())
+    with suppress(ImportError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            yield limit - int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _field(file: str, name: str) -> int | None:
+    """A line of /proc, in bytes; None where there is no such file."""
+    with suppress(OSError):
+        for line in Path(file).read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    return None
