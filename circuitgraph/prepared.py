@@ -157,7 +157,8 @@ class Prepared:
             part for plan in plans for part in parts_of(plan, model.shape, shape, self.executor, model.device.type)
         ]
         sides = 2 if prompts.paired else 1
-        return Load.of(model.shape, parts, shape.lengths, sides, self.metrics, model.dtype.itemsize)
+        names = [metric.plugin for metric in self.metrics]
+        return Load.of(model.shape, parts, shape.lengths, sides, names, model.dtype.itemsize)
 
     def _fitting(self, plans: Sequence[Plan], prompts: PromptSet) -> Settings:
         """Sizes that fit into the memory."""

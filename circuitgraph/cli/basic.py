@@ -38,16 +38,21 @@ def plan(
     every: Annotated[
         bool, typer.Option("--all", help=f"Show every experiment, also where there are more than {MOST_SHOWN}.")
     ] = False,
+    physical: Annotated[
+        bool, typer.Option("--explain", help="Show also how it is run: what is shared and stacked, and its cost.")
+    ] = False,
+    executor: Annotated[str, typer.Option("--executor", metavar="auto|fast|literal", help="For --explain.")] = "auto",
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Show what will be done for each edge: its three stages, and what they cost."""
-    from circuitgraph.api import metric_names
+    from circuitgraph.api import metric_names, physical_plan
     from circuitgraph.plans import (
         PromptShape,
         build_plan,
         cost_of,
         describe_cost,
+        describe_physical,
         explain_kinds,
         explain_plan,
         plan_hash,
@@ -58,17 +63,19 @@ def plan(
     made = build_plan(checked.graph)
     cost = cost_of(made)
     prompts = None if checked.prompts is None else PromptShape(tuple(map(len, checked.prompts.pairs)))
+    how = physical_plan(checked, executor) if physical else None
     if as_json:
         counts = {name: getattr(cost, name) for name in (*cost.__slots__, "forwards")}
         tokens = None if prompts is None else {"prompts": len(prompts.lengths), "tokens": prompts.tokens}
-        print_json({**plan_to_json(made), "sha256": plan_hash(made), "cost": counts, "pass": tokens})
+        run = {} if how is None else {"run": {**how[0].to_json(), "memory": how[1]}}
+        print_json({**plan_to_json(made), "sha256": plan_hash(made), "cost": counts, "pass": tokens, **run})
         return
     whole = every or len(made.experiments) <= MOST_SHOWN
     typer.echo((explain_plan if whole else explain_kinds)(made, metric_names(checked.spec)))
     if not whole:
         note("--all shows every experiment, --json all of them as data")
     typer.echo()
-    for line in describe_cost(cost, prompts):
+    for line in describe_cost(cost, prompts) if how is None else describe_physical(*how):
         typer.echo(line)
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import AuditError
 from circuitgraph.execute.bind import Batch
 from circuitgraph.execute.parts import Parts
+from circuitgraph.execute.settings import AUDITED_PAIRS
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.plans.routes import start_of
@@ -32,8 +33,6 @@ from circuitgraph.results.records import Findings, Measured
 
 LEAST, MOST = 8, 16
 """Experiments that are recomputed: at least so many, if there are; one of each sort, but not more than so many."""
-PAIRS = 8
-"""Pairs on which they are."""
 ROUNDINGS = 16
 """Where the precision is less than float32: roundings of a value of the metric's scale that are always tolerated."""
 
@@ -58,7 +57,7 @@ class Audit:
         stream = random.Random(self._seed)  # noqa: S311 (a sample, no secret)
         self._chosen |= {experiment.id for experiment in _sample(experiments, self._model.shape, stream)}
         by_length = sorted(range(len(prompts)), key=lambda row: len(prompts.pairs[row]))
-        between = stream.sample(by_length[1:-1], min(PAIRS - 2, max(0, len(by_length) - 2)))
+        between = stream.sample(by_length[1:-1], min(AUDITED_PAIRS - 2, max(0, len(by_length) - 2)))
         self._rows = frozenset([*by_length[:1], *by_length[-1:], *between])
 
     def check(self, experiments: Sequence[Experiment], measured: Sequence[Measured], worker: Parts) -> None:

@@ -1,4 +1,4 @@
-"""How much memory a run takes beside the model, and sizes that fit into what there is.
+"""How much memory a run takes beside the model, and sizes that fit into what there is. No torch on a CPU.
 
 The prediction adds up what is alive at the same time at the worst moment:
 
@@ -16,20 +16,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from circuitgraph import catalog
-from circuitgraph.execute.audit import PAIRS as AUDITED
-from circuitgraph.execute.bind import BoundMetric
 from circuitgraph.execute.fast.needed import needed_sites
-from circuitgraph.execute.fast.reading import ROWS
-from circuitgraph.execute.settings import Settings
+from circuitgraph.execute.settings import AUDITED_PAIRS, VOCABULARY_ROWS, Settings
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.plans.schedule import Executor, Part
 from circuitgraph.plans.types import Free
 from circuitgraph.spec.model import BaseRun
+
+if TYPE_CHECKING:
+    import torch
 
 SHARE = 0.5
 """Of the free memory that a run may use, where nothing else is said."""
@@ -64,12 +63,12 @@ class Load:
         parts: Sequence[Part],
         lengths: Sequence[int],
         sides: int,
-        metrics: Sequence[BoundMetric],
+        metrics: Sequence[str],
         element: int,
     ) -> Load:
         """The load of a plan on prompts of some lengths."""
         fast = [e for part in parts if part.executor is Executor.FAST for e in part.experiments]
-        whole = [m for m in metrics if not catalog.metrics.lookup(m.plugin).answers_only]
+        whole = [name for name in metrics if not catalog.metrics.lookup(name).answers_only]
         most = max((lengths.count(length) for length in set(lengths)), default=0)
         sites = needed_sites(fast, shape)
         return cls(shape, sites, parts, max(lengths, default=0), most, sides, len(whole), element)
@@ -122,14 +121,14 @@ class Load:
     def _literally(self, pairs: int) -> int:
         """Bytes of the logits of all tokens, as whole forward passes compute them: for the audit, or for all pairs."""
         literal = any(part.executor is Executor.LITERAL for part in self.parts)
-        rows = (pairs if literal else min(pairs, AUDITED)) * self.length
+        rows = (pairs if literal else min(pairs, AUDITED_PAIRS)) * self.length
         return self.element * rows * (self.shape.vocab_out or 0)
 
     def _reading(self, pairs: int) -> int:
         """Bytes of whole vocabularies: of the sides, and of some rows in a few steps of a softmax."""
         vocabulary = self.shape.vocab_out or 0
         return self.vocabularies * 8 * vocabulary * pairs * self.sides + (
-            8 * 4 * vocabulary * max(pairs, ROWS) if self.vocabularies else 0
+            8 * 4 * vocabulary * max(pairs, VOCABULARY_ROWS) if self.vocabularies else 0
         )
 
     def fitting(self, settings: Settings, memory: int) -> Settings:
@@ -163,6 +162,8 @@ def _widths(part: Part, shape: ModelShape) -> Iterator[int]:
 def free_memory(device: torch.device) -> int:
     """Bytes that can be taken: of the GPU, or of the machine, its container and the process' own limit."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.mem_get_info(device)[0]
     return max(0, min(_limits()))
 

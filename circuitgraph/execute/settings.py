@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+VOCABULARY_ROWS = 256
+"""Rows of the whole vocabulary that are read at once."""
+AUDITED_PAIRS = 8
+"""Pairs on which the audit recomputes experiments."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

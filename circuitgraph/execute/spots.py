@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
-
-from torch import Tensor
+from typing import TYPE_CHECKING, assert_never
 
 from circuitgraph.errors import RefusedError
 from circuitgraph.graph.shape import ModelShape
@@ -24,6 +22,9 @@ from circuitgraph.nodes import (
     Residual,
 )
 from circuitgraph.plans.types import Prune, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PORT_SITES = {Port.Q: SiteKind.Q, Port.K: SiteKind.K, Port.V: SiteKind.V, Port.PATTERN: SiteKind.PATTERN}
 

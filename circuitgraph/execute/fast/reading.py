@@ -10,13 +10,11 @@ from torch import Tensor
 
 from circuitgraph import catalog
 from circuitgraph.execute.bind import Batch, BoundMetric
+from circuitgraph.execute.settings import VOCABULARY_ROWS
 from circuitgraph.metrics.readout import NO_TOKEN, Readout
 from circuitgraph.models.lean import Lean
 from circuitgraph.nodes import Position
 from circuitgraph.spec.model import BaseRun
-
-ROWS = 256
-"""Rows of the whole vocabulary at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +102,7 @@ class Readings:
         experiments = finals.shape[1]
         found = []
         for reading in self._readings:
-            step = experiments if reading.tokens is not None else max(1, ROWS // len(pairs))
+            step = experiments if reading.tokens is not None else max(1, VOCABULARY_ROWS // len(pairs))
             parts = []
             for some in finals.split(step, dim=1):
                 logits = self._logits(reading, some, pairs)
