@@ -1,12 +1,12 @@
 """How much memory a run takes beside the model, and sizes that fit into what there is. No torch on a CPU.
 
-The prediction adds up what is alive at the same time at the worst moment:
+The prediction is the largest of what is alive at the same time in three moments:
 
-    kept      what the unpatched runs of a batch leave behind, and keys and values laid out for attention
-    caching   while a side is run: what one block holds at once
-    streams   the changes that a part of the plan follows, and what it reads of them
-    stack     what one block holds at once for a stack
-    reading   the logits of whole vocabularies, where a metric reads them
+    caching   what the unpatched runs leave behind, and what one block of a whole run holds at once
+    stacking  that, keys and values laid out for attention, the streams that a part follows and what it reads of them,
+              what one block holds at once for a stack, and the logits of whole vocabularies where a metric reads them
+    auditing  the same caches, and a whole run of the audited pairs with its logits; of all pairs of a batch, where
+              experiments are run literally
 """
 
 from __future__ import annotations
@@ -76,17 +76,18 @@ class Load:
     def predicted(self, settings: Settings) -> int:
         """Bytes beside the model at the worst moment."""
         pairs = min(settings.pairs, self.pairs)
-        kept = pairs * self.length * self._kept_width()
-        caching = self._block(pairs * self.length)
-        stack = self._block(max(settings.tokens, self.length)) + self._streams(pairs)
-        fast = self.element * (kept + max(caching, stack)) + self._reading(pairs)
-        return fast + self._literally(pairs)
+        tokens = pairs * self.length
+        own, attended = (tokens * width for width in self._kept_widths())
+        caching = own + self._whole_block(min(tokens, max(settings.tokens, self.length)))
+        stacking = own + attended + self._block(max(settings.tokens, self.length)) + self._streams(pairs)
+        auditing = own + attended + self._literally(pairs)
+        return max(self.element * max(caching, auditing), self.element * stacking + self._reading(pairs))
 
-    def _kept_width(self) -> int:
-        """Numbers that are kept of a token."""
+    def _kept_widths(self) -> tuple[int, int]:
+        """Numbers that are kept of a token: activations; keys and values once more."""
         own = sum(self._width(site) for side, sites in self.sites.items() if self._runs(side) for site in sites)
         base = max(self.sites.values(), key=len)
-        return own + sum(self._width(site) for site in base if site.kind in (SiteKind.K, SiteKind.V))
+        return own, sum(self._width(site) for site in base if site.kind in (SiteKind.K, SiteKind.V))
 
     def _runs(self, side: BaseRun) -> bool:
         return side is BaseRun.CLEAN or self.sides > 1
@@ -118,11 +119,17 @@ class Load:
         widest = max((sum(_widths(part, self.shape)) for part in self.parts), default=0)
         return pairs * self.length * widest
 
+    def _whole_block(self, tokens: int) -> int:
+        """Numbers that a block of a whole run holds at once: transformers computes step by step."""
+        shape = self.shape
+        return tokens * (8 * (shape.d_mlp or 0) + 8 * (shape.d_model or 0) + 4 * shape.heads * self.length)
+
     def _literally(self, pairs: int) -> int:
-        """Bytes of the logits of all tokens, as whole forward passes compute them: for the audit, or for all pairs."""
+        """Numbers of whole runs with their caches and the logits of all tokens."""
         literal = any(part.executor is Executor.LITERAL for part in self.parts)
-        rows = (pairs if literal else min(pairs, AUDITED_PAIRS)) * self.length
-        return self.element * rows * (self.shape.vocab_out or 0)
+        tokens = (pairs if literal else min(pairs, AUDITED_PAIRS)) * self.length
+        frozen = self.shape.layers * (self.shape.heads * (self.shape.d_head or 0) + (self.shape.d_model or 0))
+        return tokens * ((self.shape.vocab_out or 0) + self.sides * frozen) + self._whole_block(tokens)
 
     def _reading(self, pairs: int) -> int:
         """Bytes of whole vocabularies: of the sides, and of some rows in a few steps of a softmax."""

@@ -148,7 +148,7 @@ def describe_physical(found: Physical, memory: int | None = None) -> list[str]:
     for number, step in enumerate(found.propagate):
         head = "propagate" if not number else "         "
         lines.append(f"  {head}  {_count(step.experiments, 'experiment')} {step.what}{_share(found, step.flops)}")
-    if found.propagate:
+    if found.propagate and found.forward:
         read = "the whole vocabulary" if found.columns is None else _count(found.columns, "column")
         lines.append(f"  unembed    {read} at the tokens that the metrics read{_share(found, found.unembed)}")
     if found.idle:

@@ -69,7 +69,7 @@ class FastExecutor:
         self._metrics = tuple(metrics)
         self._reference = reference
         self._tokens = tokens
-        self._reads = {side: model.run(batch.ids(side), reads=sites[side], unembed=False).reads for side in batch.sides}
+        self._reads = {side: self._run(side, sites[side]) for side in batch.sides}
         with torch.no_grad(), fitting_threads(model.shape):
             finals = {side: reads[Site(SiteKind.FINAL)] for side, reads in self._reads.items()}
             self._readings = Readings(model.lean, batch, metrics, finals)
@@ -79,6 +79,15 @@ class FastExecutor:
             side: Kept(model, {site: _cut(site, value, length) for site, value in reads.items()}, length)
             for side, reads in self._reads.items()
         }
+
+    def _run(self, side: BaseRun, sites: Collection[Site]) -> dict[Site, Tensor]:
+        """The activations of a side, some pairs at a time: a whole run holds far more than what is kept of it."""
+        ids, found = self.batch.ids(side), dict[Site, Tensor]()
+        for rows in torch.arange(len(ids), device=ids.device).split(max(1, self._tokens // ids.shape[1])):
+            for site, value in self.model.run(ids[rows], reads=sites, unembed=False).reads.items():
+                whole = found.setdefault(site, value.new_empty(len(ids), *value.shape[1:]))
+                whole[rows] = value
+        return found
 
     @property
     def size(self) -> int:
