@@ -29,7 +29,7 @@ def _speed(sides: Sides, arguments: argparse.Namespace) -> Iterator[Table]:
     everything = arguments.quick or arguments.device == "cuda"
     effort = replace(_EFFORTS[arguments.device], rounds=arguments.rounds)
     if arguments.quick:
-        effort = Effort(tokens=None, rounds=1, products=((256, 256, 256),))
+        effort = Effort(tokens=None, theirs=12 * 21, rounds=1, products=((256, 256, 256),))
     chosen = rows(sides.ours.shape) + ((every_edge(),) if everything else ())
     for pairs, tokens in arguments.prompts:
         for late in (False, True):

@@ -17,8 +17,8 @@ from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
 from circuitgraph.prompts.pairs import Pair, PromptSet
 
-SMALL = {"n_layer": 12, "n_head": 12, "n_embd": 768, "vocab_size": 50257}
-TINY = {"n_layer": 4, "n_head": 4, "n_embd": 64, "vocab_size": 101}
+SMALL: dict[str, Any] = {"n_layer": 12, "n_head": 12, "n_embd": 768, "vocab_size": 50257}
+TINY: dict[str, Any] = {"n_layer": 4, "n_head": 4, "n_embd": 64, "vocab_size": 101}
 # Three times what GPT-2 begins its training with: attention is far from uniform, and edges have effects.
 SPREAD = 0.06
 
@@ -37,7 +37,7 @@ class Sides:
 
 
 @contextmanager
-def both_sides(sizes: dict[str, int], device: str) -> Iterator[Sides]:
+def both_sides(sizes: dict[str, Any], device: str) -> Iterator[Sides]:
     """Make a checkpoint, load it on both sides and check that their logits are the same.
 
     Raises:
@@ -56,7 +56,7 @@ def both_sides(sizes: dict[str, int], device: str) -> Iterator[Sides]:
     yield sides
 
 
-def _save(sizes: dict[str, int], directory: Path) -> None:
+def _save(sizes: dict[str, Any], directory: Path) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging
 

@@ -38,8 +38,8 @@ TransformerLens   ms per edge: get_act_patch_direct_path, one hooked forward pas
 ratio, target     theirs / ours, and what it should be at 8 × 16 on two CPU cores
 ÷ literal         the literal executor / ours
 ÷ forward         a plain forward pass of TransformerLens over the same prompts / ours: edges in the time of one pass
-of peak           matrix products of the whole measurement (stages 2 and 3, metric) / its time / the fastest product: 0.7
-                  or more where products are what an edge costs
+of peak           matrix products of the whole measurement (stages 2 and 3, metric) / its time / the fastest product;
+                  0.7 or more where products are what an edge costs
 apart             largest |ours − theirs| / max(|metric|, 1) over edges and pairs, TransformerLens and literal executor
 effect            largest |effect| among the edges compared
 Not timed on either side: loading, and the unpatched runs (both are given cached activations). Both compute in
