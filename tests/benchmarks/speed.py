@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -121,7 +122,10 @@ class Found:
 
 def table(sides: Sides, prompts: Prompts, rows: tuple[Row, ...], effort: Effort) -> Iterator[Table]:
     """All rows on one set of prompts."""
-    found = [measure(sides, prompts, row, effort) for row in rows]
+    found = []
+    for row in rows:
+        print(f"{prompts}: {row.name}", file=sys.stderr)
+        found.append(measure(sides, prompts, row, effort))
     yield Table(str(prompts), ("", *COLUMNS), [[each.row.name, *each.cells(prompts)] for each in found])
 
 

@@ -117,7 +117,9 @@ class Streams:
         if write is None and None not in parts:
             changed = change_of(_of_parts(edits, base))
             weights = torch.cat([weight[part].reshape(-1, weight.shape[-1]) for part in parts if part is not None])
-            return Change(changed.start, changed.delta.flatten(2) @ weights)
+            rows = changed.delta.flatten(2)
+            # As one product: PyTorch would make one of each pair from a slice of an activation.
+            return Change(changed.start, (rows.flatten(0, 1) @ weights).unflatten(0, rows.shape[:2]))
         new = base
         for edit in edits:
             new = edit(new)
