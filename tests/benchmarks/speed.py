@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,7 +18,7 @@ from tests.benchmarks.ours import Ours
 from tests.benchmarks.report import Table
 from tests.benchmarks.rows import Peer, Row, spread
 from tests.benchmarks.setting import Prompts, Sides
-from tests.benchmarks.timing import SHAPES, Shape, peak, seconds
+from tests.benchmarks.timing import SHAPES, Clock, Shape, peak, seconds
 
 COLUMNS = (
     "edges",
@@ -56,12 +57,14 @@ class Effort:
         theirs: tokens of the edges TransformerLens is timed with.
         rounds: how often all take their turns.
         products: the matrix products that are timed in each round.
+        clock: wall time, or the time of processors.
     """
 
     tokens: int | None = 432 * 128
     theirs: int = 6 * 128
     rounds: int = 3
     products: Sequence[Shape] = SHAPES
+    clock: Clock = time.perf_counter
 
     def ours_of(self, edges: int, prompts: Prompts) -> int:
         """How many of the edges are timed."""
@@ -166,12 +169,13 @@ class _PeerTurn:
 
 
 def _round(effort: Effort, ours: Ours, few: Ours, peer: _PeerTurn, device: torch.device) -> Times:
+    clock = effort.clock
     return Times(
-        ours=seconds(ours.fast, device) / len(ours),
-        theirs=seconds(peer, device) / len(peer.asked),
-        literal=seconds(few.literal, device) / len(few),
-        forward=seconds(peer.lens.forward, device),
-        peak=peak(device, effort.products).flops,
+        ours=seconds(ours.fast, device, clock) / len(ours),
+        theirs=seconds(peer, device, clock) / len(peer.asked),
+        literal=seconds(few.literal, device, clock) / len(few),
+        forward=seconds(peer.lens.forward, device, clock),
+        peak=peak(device, effort.products, clock).flops,
     )
 
 
