@@ -34,7 +34,7 @@ def _speed(sides: Sides, arguments: argparse.Namespace) -> Iterator[Table]:
         effort = Effort(tokens=None, theirs=12 * 21, rounds=1, products=((256, 256, 256),))
     chosen = rows(sides.ours.shape) + ((every_edge(),) if everything else ())
     for pairs, tokens in arguments.prompts:
-        for late in (False, True):
+        for late in (False,) if arguments.quick else (False, True):
             yield from table(sides, Prompts(pairs, tokens, late), chosen, effort)
 
 
