@@ -150,10 +150,11 @@ def propagation_work(experiment: Experiment, shape: ModelShape, prompts: PromptS
 
 def _after(start: Start, sizes: Sizes, shape: ModelShape, length: int, tokens: int, read: int) -> int:
     """What comes after a change, for one pair."""
-    total = tokens * (2 * sizes.mix // shape.heads * length + sizes.head) if start.kind is Kind.HEAD else 0
-    last = start.point >= 2 * shape.layers - 1
+    last = start.point >= 2 * shape.layers - 1 and start.kind is not Kind.EDITED
+    asking = read if last else tokens
+    total = asking * (2 * sizes.mix // shape.heads * length + sizes.head) if start.kind is Kind.HEAD else 0
     if start.point % 2:
-        total += (read if last and start.kind is Kind.LANDED else tokens) * sizes.mlp
+        total += asking * sizes.mlp
     layers = range((start.point + 1) // 2, shape.layers)
     trimmed = start.kind is not Kind.EDITED
     return total + sum(

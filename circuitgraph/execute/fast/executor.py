@@ -155,23 +155,38 @@ class _OneBase:
     def _mixes_no_more(self, start: Start) -> bool:
         """Whether tokens have nothing to do with each other any more from here on."""
         shape = self.model.shape
-        return start.kind is Kind.LANDED and start.point >= 2 * shape.layers - (0 if shape.parallel else 1)
+        return start.kind is not Kind.EDITED and start.point >= 2 * shape.layers - (0 if shape.parallel else 1)
 
     def _at_tokens(self, start: Start, items: Sequence[Item], found: NDArray[np.float64]) -> None:
         """After the last attention: only the tokens that are read."""
         read = self.readings.read
         pairs = torch.arange(len(read), device=read.device)
         base = self.readings.at_read(self.kept.stream(start.point))
-        step = max(1, self.tokens // read.numel())
+        step = max(1, self._tokens_at_once(start) // read.numel())
         for begin in range(0, len(items), step):
-            changes = [self.begin.landed(item, start.point) for item in items[begin : begin + step]]
-            delta = torch.stack([_at(change, read) for change in changes], dim=1)
+            delta = self._delta(start, items[begin : begin + step])
             stack = Stack(self.model, self.kept, 0, read)
             finals = stack.finals_of_read(base[:, None] + delta, start.point)
             values = self.readings.measure(finals, pairs, self.base).cpu().numpy()
             changed = (delta != 0).flatten(2).any(dim=-1).T.cpu().numpy()
             place = found[:, begin : begin + step]
             np.copyto(place, values, where=changed[None])
+
+    def _tokens_at_once(self, start: Start) -> int:
+        """How many of the tokens that are read may be in a stack: a head that mixes again reads all others as well."""
+        if start.kind is Kind.LANDED:
+            return self.tokens
+        # Its q, k and v are as many times narrower than the stream as a layer has heads.
+        return min(self.tokens, self.tokens * self.model.shape.heads * self.readings.read.shape[1] // self.kept.length)
+
+    def _delta(self, start: Start, items: Sequence[Item]) -> Tensor:
+        """How the stream changes at the tokens that are read. [pairs, experiments, tokens, d_model]"""
+        read = self.readings.read
+        if start.kind is Kind.LANDED:
+            return torch.stack([_at(self.begin.landed(item, start.point), read) for item in items], dim=1)
+        heads = [_head(item) for item in items]
+        inputs, indexes = [self.begin.inputs(item) for item in items], [head.index for head in heads]
+        return mixed_again(self.model, self.kept, heads[0].layer, indexes, inputs, 0, read)
 
     def _in_stacks(self, start: Start, items: Sequence[Item], found: NDArray[np.float64]) -> None:
         contents = [self._content(start, item) for item in items]

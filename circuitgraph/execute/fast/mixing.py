@@ -18,12 +18,19 @@ Inputs = Mapping[SiteKind, Put]
 
 
 def mixed_again(
-    model: TransformerModel, kept: Kept, layer: int, heads: Sequence[int], inputs: Sequence[Inputs], start: int
+    model: TransformerModel,
+    kept: Kept,
+    layer: int,
+    heads: Sequence[int],
+    inputs: Sequence[Inputs],
+    start: int,
+    read: Tensor | None = None,
 ) -> Tensor:
     """The change of what the attention of a layer writes, from token `start` on.
 
     Args:
         heads, inputs: one of each for an experiment.
+        read: at these tokens alone [batch, tokens], none of them before `start`; None = at all.
 
     Returns:
         [batch, experiments, tokens, d_model]
@@ -31,20 +38,35 @@ def mixed_again(
     rule, shape = model.rules[layer], model.shape
     groups = [head * shape.kv_heads // shape.heads for head in heads]
     positions = torch.arange(kept.length, device=model.device)
+    asking = positions[None, start:] if read is None else read
     q = _chosen(kept[Site(SiteKind.Q, layer)][:, start:], heads)
     _fill(q, inputs, SiteKind.Q, start)
+    q = _at(q, read, start)
     keys, values = (part[:, groups] for part in kept.attended(layer))
     if any(SiteKind.K in some for some in inputs):
         k = _chosen(kept[Site(SiteKind.K, layer)][:, start:], groups)
         _fill(k, inputs, SiteKind.K, start)
         keys[:, :, start:] = _ready(rule, k, positions[None, start:], keys=True)
     _fill(values, inputs, SiteKind.V, 0)
-    q = _ready(rule, q, positions[None, start:], keys=False)
-    weights = softened(rule, q @ keys.transpose(-1, -2), seen(rule, positions[start:], positions)).to(model.dtype)
+    q = _ready(rule, q, asking, keys=False)
+    weights = softened(rule, q @ keys.transpose(-1, -2), seen(rule, asking, positions)[:, None]).to(model.dtype)
     z = weights @ values
-    change = z - _chosen(kept[Site(SiteKind.Z, layer)][:, start:], heads)
-    change = change * _answering(inputs, start, shape.causal)[..., None].to(change.dtype)
-    return _written(model, kept, layer, heads, change, start)
+    change = z - _at(_chosen(kept[Site(SiteKind.Z, layer)][:, start:], heads), read, start)
+    change = change * _at(_answering(inputs, start, shape.causal)[..., None], read, start).to(change.dtype)
+    if model.lean.attention[layer].post is not None:
+        base = kept[Site(SiteKind.Z, layer)][:, None, start:]
+        return _written_anew(
+            model, layer, heads, change, _at(base.flatten(3), read, start).unflatten(3, base.shape[3:])
+        )
+    return _written(model, layer, heads, change)
+
+
+def _at(activation: Tensor, read: Tensor | None, start: int) -> Tensor:
+    """[batch, experiments, tokens, width] at the tokens `read` [batch, n]; the first of `activation` is `start`."""
+    if read is None:
+        return activation
+    index = (read - start)[:, None, :, None]
+    return activation.gather(2, index.expand(-1, activation.shape[1], -1, activation.shape[3]))
 
 
 def _chosen(activation: Tensor, heads: Sequence[int]) -> Tensor:
@@ -61,6 +83,8 @@ def _fill(target: Tensor, inputs: Sequence[Inputs], kind: SiteKind, begin: int) 
 def _ready(rule: AttentionRule, x: Tensor, positions: Tensor, *, keys: bool) -> Tensor:
     """`prepared` for [batch, experiments, tokens, d_head]."""
     heads = x.flatten(0, 1).unsqueeze(2)
+    if len(positions) > 1:
+        positions = positions.repeat_interleave(x.shape[1], dim=0)
     return prepared(rule, heads, positions, keys=keys).squeeze(2).unflatten(0, x.shape[:2])
 
 
@@ -80,21 +104,27 @@ def _answering(inputs: Sequence[Inputs], start: int, causal: bool) -> Tensor:
     return torch.stack(found, dim=1)
 
 
-def _written(
-    model: TransformerModel, kept: Kept, layer: int, heads: Sequence[int], change: Tensor, start: int
-) -> Tensor:
-    """What a change of z [batch, experiments, tokens, d_head] does to what the layer writes."""
-    attention = model.lean.attention[layer]
-    if attention.post is not None:
-        base = kept[Site(SiteKind.Z, layer)][:, start:]
-        z = base[:, None].repeat(1, len(heads), 1, 1, 1)
-        for i, head in enumerate(heads):
-            z[:, i, :, head] += change[:, i]
-        return attention.write(z) - attention.write(base)[:, None]
-    out = change.new_empty(*change.shape[:3], attention.weight.shape[-1])
+def _written_anew(model: TransformerModel, layer: int, heads: Sequence[int], change: Tensor, base: Tensor) -> Tensor:
+    """What a change of z does to what the layer writes, where that depends on all heads.
+
+    Args:
+        change: [batch, experiments, tokens, d_head].
+        base: z of the base run [batch, 1, tokens, heads, d_head].
+    """
+    z = base.repeat(1, len(heads), 1, 1, 1)
+    for i, head in enumerate(heads):
+        z[:, i, :, head] += change[:, i]
+    write = model.lean.attention[layer].write
+    return write(z) - write(base)
+
+
+def _written(model: TransformerModel, layer: int, heads: Sequence[int], change: Tensor) -> Tensor:
+    """The same where each head writes for itself."""
+    weight = model.lean.attention[layer].weight
+    out = change.new_empty(*change.shape[:3], weight.shape[-1])
     for head in dict.fromkeys(heads):
         some = [i for i, each in enumerate(heads) if each == head]
         if len(some) == len(heads):
-            return change @ attention.weight[head]
-        out[:, some] = change[:, some] @ attention.weight[head]
+            return change @ weight[head]
+        out[:, some] = change[:, some] @ weight[head]
     return out

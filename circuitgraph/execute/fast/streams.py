@@ -24,7 +24,7 @@ from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import MLP, Head
 from circuitgraph.plans.types import Free, Source, Value
 
-ROWS = 4096
+ROWS = 2048
 """Tokens that go through a weight matrix at once."""
 
 
@@ -113,17 +113,20 @@ class Streams:
             weight: [parts, .., d_model].
         """
         base = self._kept[edits[0].spot.site]
+        parts = list(dict.fromkeys(edit.spot.index for edit in edits))
+        if write is None and None not in parts:
+            changed = change_of(_of_parts(edits, base))
+            weights = torch.cat([weight[part].reshape(-1, weight.shape[-1]) for part in parts if part is not None])
+            rows = changed.delta.flatten(2)
+            # As one product: PyTorch would make one of each pair from a slice of an activation.
+            return Change(changed.start, (rows.flatten(0, 1) @ weights).unflatten(0, rows.shape[:2]))
         new = base
         for edit in edits:
             new = edit(new)
         if write is not None:
             return change_of(write(new) - write(base))
         changed = change_of(new - base)
-        parts = list(dict.fromkeys(edit.spot.index for edit in edits))
-        if any(part is None for part in parts):
-            return Change(changed.start, changed.delta.flatten(2) @ weight.flatten(0, -2))
-        chosen = torch.tensor(parts, device=weight.device)
-        return Change(changed.start, changed.delta[:, :, chosen].flatten(2) @ weight[chosen].flatten(0, -2))
+        return Change(changed.start, changed.delta.flatten(2) @ weight.flatten(0, -2))
 
     def rewritten_neurons(self, edits: Sequence[Edit]) -> Change:
         """What replaced neurons of one MLP change."""
@@ -187,3 +190,14 @@ class Streams:
         for edit in stream.edits.get(stream_site(point, self._model.shape), []):
             change = change.but(edit.where) + change_of(edit.value - self._kept.stream(point)).at(edit.where)
         return change
+
+
+def _of_parts(edits: Sequence[Edit], base: Tensor) -> Tensor:
+    """How the edited parts of an activation [batch, length, parts, …] change, in the order in which they come first."""
+    found: dict[int | None, Tensor] = {}
+    for edit in edits:
+        part = edit.spot.index
+        new, old = edit.value[:, :, part], found.get(part, base[:, :, part])
+        where = None if edit.where is None else edit.where.reshape(*new.shape[:2], *[1] * (new.dim() - 2))
+        found[part] = new if where is None else torch.where(where, new, old)
+    return torch.stack([new - base[:, :, part] for part, new in found.items()], dim=2)

@@ -1,0 +1,88 @@
+"""Speed beside TransformerLens, in one process on the same weights, prompts and threads.
+
+    python -m tests.benchmarks [--quick] [--markdown] [--device cuda] [--prompts 8x16,32x64] [--rounds 3] [--threads 2]
+                               [--cpu-time]
+
+A section is a function that yields tables; what else is worth measuring becomes another one in SECTIONS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from circuitgraph.models.threads import using_threads
+from tests.benchmarks.report import Table, machine
+from tests.benchmarks.rows import every_edge, rows
+from tests.benchmarks.setting import SMALL, TINY, Prompts, Sides, both_sides
+from tests.benchmarks.speed import LEGEND, Effort, table
+from tests.benchmarks.timing import Clock, peak
+
+_EFFORTS = {"cpu": Effort(), "cuda": Effort(tokens=None, theirs=24 * 1024)}
+CPU, CUDA, QUICK = "8x16,32x16,8x64,32x64", "64x16", "3x7"
+
+
+def _speed(sides: Sides, arguments: argparse.Namespace) -> Iterator[Table]:
+    """Rows against TransformerLens; every edge of the model where it takes no hours."""
+    everything = arguments.quick or arguments.device == "cuda"
+    effort = replace(_EFFORTS[arguments.device], rounds=arguments.rounds, clock=_clock(arguments))
+    if arguments.quick:
+        effort = Effort(tokens=None, theirs=12 * 21, rounds=1, products=((256, 256, 256),))
+    chosen = rows(sides.ours.shape) + ((every_edge(),) if everything else ())
+    for pairs, tokens in arguments.prompts:
+        for late in (False,) if arguments.quick else (False, True):
+            yield from table(sides, Prompts(pairs, tokens, late), chosen, effort)
+
+
+def _clock(arguments: argparse.Namespace) -> Clock:
+    return time.process_time if arguments.cpu_time else time.perf_counter
+
+
+SECTIONS: tuple[Callable[[Sides, argparse.Namespace], Iterator[Table]], ...] = (_speed,)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print facts about the machine, then table after table."""
+    arguments = _arguments(argv)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    with using_threads(1 if arguments.quick else arguments.threads):
+        _print_all(arguments)
+
+
+def _print_all(arguments: argparse.Namespace) -> None:
+    device = torch.device(arguments.device)
+    clock = "processor time of all threads" if arguments.cpu_time else "wall time"
+    facts = machine(device, peak(device, clock=_clock(arguments)))
+    print("\n".join(("```", *facts, clock, "", LEGEND, "```", "")))
+    with both_sides(TINY if arguments.quick else SMALL, arguments.device) as sides:
+        for section in SECTIONS:
+            for found in section(sides, arguments):
+                print(found.markdown() if arguments.markdown else found.text(), flush=True)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tiny model: whether it runs and the numbers agree")
+    parser.add_argument("--markdown", action="store_true", help="tables for docs/performance.md")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--prompts", type=_sizes, help="pairs x tokens, several after commas")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of PyTorch, on both sides")
+    parser.add_argument("--cpu-time", action="store_true", help="on a busy machine, with --threads 1")
+    arguments = parser.parse_args(argv)
+    default = QUICK if arguments.quick else CUDA if arguments.device == "cuda" else CPU
+    arguments.prompts = arguments.prompts or _sizes(default)
+    return arguments
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    sizes = [tuple(int(number) for number in part.split("x")) for part in text.split(",")]
+    return [(pairs, tokens) for pairs, tokens in sizes]
+
+
+if __name__ == "__main__":
+    main()
