@@ -129,7 +129,7 @@ class Load:
         literal = any(part.executor is Executor.LITERAL for part in self.parts)
         tokens = (pairs if literal else min(pairs, AUDITED_PAIRS)) * self.length
         frozen = self.shape.layers * (self.shape.heads * (self.shape.d_head or 0) + (self.shape.d_model or 0))
-        return tokens * ((self.shape.vocab_out or 0) + self.sides * frozen) + self._whole_block(tokens)
+        return tokens * (2 * (self.shape.vocab_out or 0) + self.sides * frozen) + self._whole_block(tokens)
 
     def _reading(self, pairs: int) -> int:
         """Bytes of whole vocabularies: of the sides, and of some rows in a few steps of a softmax."""
