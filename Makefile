@@ -1,6 +1,8 @@
 # make demo   measure and draw the circuit of the bundled model
 # make test   everything that has to hold before a change lands
 #
+# make test-long   2,000 random experiments on which the fast and the literal executor have to agree, instead of 200
+#
 # Both make .venv if there is none and install from the pins in constraints.txt. To install PyTorch from
 # another index (a CUDA or a CPU build), name it: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
@@ -13,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := ioi-mini
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-long lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/circuitgraph run specs/$(DEMO).yaml --out runs/$(DEMO) --force
@@ -22,6 +24,9 @@ demo: $(VENV)/.installed
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-fail-under=90 --durations=20
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/test_fast.py --hypothesis-profile=long --hypothesis-show-statistics -s
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
