@@ -17,7 +17,6 @@ from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
 from tests.tiny import save_checkpoint
 
-
 # make test-long: random examples, and what fails is printed as a line that brings it back.
 settings.register_profile("long", max_examples=2000, derandomize=False, deadline=None, database=None, print_blob=True)
 

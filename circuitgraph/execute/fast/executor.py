@@ -228,7 +228,7 @@ class _OneBase:
         if heads:
             layer, indexes = heads[0].layer, [head.index for head in heads]
             x += mixed_again(self.model, kept, layer, indexes, inputs, block.start)
-        reached = (begins.T < kept.length)[..., None].expand(-1, -1, read.shape[1])
+        reached = (kept.length > begins.T)[..., None].expand(-1, -1, read.shape[1])
         if self._mixes_no_more(start):
             reached = _differs(x, kept.stream(start.point)[:, None, block.start :], read - block.start)
         elif self.model.shape.causal:
