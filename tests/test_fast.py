@@ -9,8 +9,8 @@ How close, relative to the larger of 1 and the metric of the two unpatched runs:
               same weights in float64. Each executor may be off by so much, in different directions. Not its spread
               over batch sizes (1, 4, 16): that is 0 in 99.9 % of all cases and 0.01 in the others, since on a CPU each
               row is rounded alike in every batch, which says nothing about sums taken in another order. Where that
-              distance is small by luck: FLOOR ulps of the largest logit. Seen, in units of this bound: at most 1, and
-              both executors are equally far from float64 (mean 0.0063 and 0.0062).
+              distance is small by luck: FLOOR ulps of the largest logit. Seen: 0.4 of this bound in nine examples of
+              ten, 0.73 at most; on average both executors are equally far from float64 (0.0063 and 0.0062).
 """
 
 from __future__ import annotations
