@@ -9,8 +9,10 @@ How close, relative to the larger of 1 and the metric of the two unpatched runs:
               same weights in float64. Each executor may be off by so much, in different directions. Not its spread
               over batch sizes (1, 4, 16): that is 0 in 99.9 % of all cases and 0.01 in the others, since on a CPU each
               row is rounded alike in every batch, which says nothing about sums taken in another order. Where that
-              distance is small by luck: FLOOR ulps of the largest logit. Seen: 0.4 of this bound in nine examples of
-              ten, 0.73 at most; on average both executors are equally far from float64 (0.0063 and 0.0062).
+              distance is small by luck: FLOOR ulps of the largest logit. Seen: 0.4 of 2 errors or 2 ulps in nine
+              examples of ten, 0.73 in 99 %; on average both executors are equally far from float64 (0.0063 and
+              0.0062). The most, 5 ulps, where all of the first layer's attention is taken out: the fast executor
+              subtracts it from the stream, whose last bits it has pushed out; the literal one never adds it.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ from tests.tiny import FLOAT32_INSIDE, TELLING, Sizes, random_prompts, save_chec
 
 SOME_ULPS = 16
 """Of float32 (2e-6): what families with float32 inside may be apart in float64."""
-FLOOR = 2
+FLOOR = 8
 """Ulps of bfloat16 at the largest logit."""
 MOST_SLOW = 0.05
 """The share of what is drawn that may be left to the literal executor."""
