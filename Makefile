@@ -1,6 +1,7 @@
-# make demo   measure and draw the circuit of the bundled model
-# make test   everything that has to hold before a change lands
-# make bench  times beside TransformerLens' own, a quarter of an hour
+# make demo        measure and draw the circuit of the bundled model
+# make test        everything that has to hold before a change lands
+# make test-long   the same with 2,000 instead of 200 random examples on which both executors have to agree
+# make bench       times beside TransformerLens' own, a quarter of an hour
 #
 # Both make .venv if there is none and install from the pins in constraints.txt. To install PyTorch from
 # another index (a CUDA or a CPU build), name it: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := ioi-mini
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test test-long lint docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/circuitgraph run specs/$(DEMO).yaml --out runs/$(DEMO) --force
@@ -23,6 +24,9 @@ demo: $(VENV)/.installed
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-fail-under=90 --durations=20
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/test_fast.py --hypothesis-profile=long --hypothesis-show-statistics -s
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import settings
 
 from circuitgraph import cli
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
 from tests.tiny import save_checkpoint
+
+# make test-long: random examples, and what fails is printed as a line that brings it back.
+settings.register_profile("long", max_examples=2000, derandomize=False, deadline=None, database=None, print_blob=True)
 
 
 class Ended(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -15,44 +15,71 @@ VOCAB = 50
 LAYERS, HEADS, WIDTH = 3, 4, 32
 
 
-def hugging_face(family: str) -> Any:
+class Sizes(NamedTuple):
+    """How large a tiny model is; `kv_heads` for the families that share keys and values."""
+
+    layers: int = LAYERS
+    heads: int = HEADS
+    kv_heads: int = 2
+    d_head: int = 8
+    d_mlp: int | None = None
+    """None = what is usual for the family here."""
+    vocab: int = VOCAB
+
+    @property
+    def width(self) -> int:
+        """d_model"""
+        return self.heads * self.d_head
+
+
+USUAL = Sizes()
+
+
+def hugging_face(family: str, size: Sizes = USUAL) -> Any:
     """A randomly initialised Hugging Face model whose every parameter matters."""
     import transformers as t
 
     sizes: dict[str, Any] = {
-        "vocab_size": VOCAB,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "hidden_size": WIDTH,
-        "intermediate_size": 48,
+        "vocab_size": size.vocab,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "hidden_size": size.width,
+        "intermediate_size": size.d_mlp or 48,
         "max_position_embeddings": 40,
     }
+    gpt: dict[str, Any] = {
+        "vocab_size": size.vocab,
+        "n_layer": size.layers,
+        "n_head": size.heads,
+        "n_embd": size.width,
+        "n_positions": 40,
+        "n_inner": size.d_mlp,
+    }
+    # Wider heads than d_model / heads, where a family lets them be.
+    wide: dict[str, Any] = {"num_key_value_heads": size.kv_heads, "head_dim": size.d_head + 4}
     match family:
         case "gpt2":
-            config: Any = t.GPT2Config(vocab_size=VOCAB, n_layer=LAYERS, n_head=HEADS, n_embd=WIDTH, n_positions=40)
+            config: Any = t.GPT2Config(**gpt)
             cls: Any = t.GPT2LMHeadModel
         case "gpt_neox" | "gpt_neox_sequential":
             parallel = family == "gpt_neox"
             config = t.GPTNeoXConfig(**sizes, rotary_pct=0.5, use_parallel_residual=parallel)
             cls = t.GPTNeoXForCausalLM
         case "llama":
-            config, cls = t.LlamaConfig(**sizes, num_key_value_heads=2), t.LlamaForCausalLM
+            config, cls = t.LlamaConfig(**sizes, num_key_value_heads=size.kv_heads), t.LlamaForCausalLM
         case "llama_mha":
             config, cls = t.LlamaConfig(**sizes), t.LlamaForCausalLM
         case "gemma2":
-            config = t.Gemma2Config(
-                **sizes, num_key_value_heads=2, head_dim=12, sliding_window=4, query_pre_attn_scalar=12
-            )
+            config = t.Gemma2Config(**sizes, **wide, sliding_window=4, query_pre_attn_scalar=12)
             cls = t.Gemma2ForCausalLM
         case "gemma3_text":
             # A window, none, a window; the two kinds of layers rotate with frequencies of their own.
             config = t.Gemma3TextConfig(
                 **sizes,
-                num_key_value_heads=2,
-                head_dim=12,
+                **wide,
                 sliding_window=4,
                 query_pre_attn_scalar=12,
-                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                layer_types=[("sliding_attention", "full_attention")[layer % 2] for layer in range(size.layers)],
                 rope_parameters={
                     "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1000.0},
                     "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
@@ -61,22 +88,27 @@ def hugging_face(family: str) -> Any:
             cls = t.Gemma3ForCausalLM
         case "qwen2":
             config = t.Qwen2Config(
-                **sizes, num_key_value_heads=2, use_sliding_window=True, sliding_window=4, max_window_layers=2
+                **sizes,
+                num_key_value_heads=size.kv_heads,
+                use_sliding_window=True,
+                sliding_window=4,
+                max_window_layers=2,
             )
             cls = t.Qwen2ForCausalLM
         case "qwen3":
-            config, cls = t.Qwen3Config(**sizes, num_key_value_heads=2, head_dim=12), t.Qwen3ForCausalLM
+            config, cls = t.Qwen3Config(**sizes, **wide), t.Qwen3ForCausalLM
         case "mistral":
-            config, cls = t.MistralConfig(**sizes, num_key_value_heads=2, sliding_window=4), t.MistralForCausalLM
+            config, cls = (
+                t.MistralConfig(**sizes, num_key_value_heads=size.kv_heads, sliding_window=4),
+                t.MistralForCausalLM,
+            )
         case "opt":
             config = t.OPTConfig(**(sizes | {"ffn_dim": sizes.pop("intermediate_size")}), dropout=0.0)
             cls = t.OPTForCausalLM
         case "phi":
             config, cls = t.PhiConfig(**sizes, partial_rotary_factor=0.5), t.PhiForCausalLM
         case "gptj":
-            config = t.GPTJConfig(
-                vocab_size=VOCAB, n_layer=LAYERS, n_head=HEADS, n_embd=WIDTH, n_positions=40, rotary_dim=4
-            )
+            config = t.GPTJConfig(**gpt, rotary_dim=4)
             cls = t.GPTJForCausalLM
         case _:
             raise ValueError(family)
@@ -93,24 +125,24 @@ def hugging_face(family: str) -> Any:
     return model
 
 
-def tl_layout(kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def tl_layout(kind: str, size: Sizes = USUAL) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Config and state dict in TransformerLens' own layout."""
     config: dict[str, Any] = {
-        "n_layers": LAYERS,
-        "n_heads": HEADS,
-        "d_model": WIDTH,
-        "d_head": 8,
-        "d_mlp": 40,
+        "n_layers": size.layers,
+        "n_heads": size.heads,
+        "d_model": size.width,
+        "d_head": size.d_head,
+        "d_mlp": size.d_mlp or 40,
         "n_ctx": 20,
-        "d_vocab": VOCAB,
-        "d_vocab_out": VOCAB,
+        "d_vocab": size.vocab,
+        "d_vocab_out": size.vocab,
         "act_fn": "relu",
         "eps": 1e-5,
         "attn_only": False,
         "attention_dir": "causal",
         "normalization_type": "LN",
         "positional_embedding_type": "standard",
-        "attn_scale": 8**0.5,
+        "attn_scale": size.d_head**0.5,
         "dtype": "float32",
         "device": "cpu",
     }
@@ -130,10 +162,10 @@ def tl_layout(kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
     d, h, w = config["d_model"], config["n_heads"], config["d_head"]
     state = {
-        "embed.W_E": random(VOCAB, d),
+        "embed.W_E": random(size.vocab, d),
         "pos_embed.W_pos": random(config["n_ctx"], d),
-        "unembed.W_U": random(d, VOCAB),
-        "unembed.b_U": random(VOCAB),
+        "unembed.W_U": random(d, size.vocab),
+        "unembed.b_U": random(size.vocab),
     }
     norms = ["ln_final"]
     for layer in range(config["n_layers"]):
@@ -154,15 +186,15 @@ def tl_layout(kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return config, state
 
 
-def save_checkpoint(family: str, directory: Path) -> Path:
+def save_checkpoint(family: str, directory: Path, size: Sizes = USUAL) -> Path:
     """Write a tiny checkpoint of a family; returns the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     if family.startswith("tl_"):
-        config, state = tl_layout(family)
+        config, state = tl_layout(family, size)
         (directory / "config.json").write_text(json.dumps(config))
         save_file(state, directory / "model.safetensors")
     else:
-        hugging_face(family).save_pretrained(directory)
+        hugging_face(family, size).save_pretrained(directory)
     return directory
 
 

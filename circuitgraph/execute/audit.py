@@ -6,7 +6,7 @@ metrics and draws. What is tolerated:
     float64    1e-9; 1e-5 where the model itself takes norms, scores or softmax in float32
     float32    1e-4
     less       4 × what the literal executor deviates from itself between batches of 1, 4 and 16 pairs, but at least
-               a few roundings of the logits: kernels may happen to treat these batches alike
+               8 roundings, relative to the largest logit: kernels mostly treat these batches alike
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from circuitgraph.results.records import Findings, Measured
 
 LEAST, MOST = 8, 16
 """Experiments that are recomputed: at least so many, if there are; one of each sort, but not more than so many."""
-ROUNDINGS = 16
-"""Where the precision is less than float32: roundings of a value of the metric's scale that are always tolerated."""
+ROUNDINGS = 8
+"""Where the precision is less than float32: roundings of the largest logit that are always tolerated."""
 
 
 class Audit:
@@ -78,7 +78,8 @@ class Audit:
                 for draw in range(min(2, experiment.repeat)):
                     values = np.stack([value.cpu().numpy() for value in executor.patched(experiment, draw)])
                     ours = [found[experiment.id, metric.column] for metric in executor.metrics]
-                    self._compare(experiment, draw, values, ours, np.array(batch.rows), tolerated)
+                    least = executor.largest_logit if self._model.dtype.itemsize < 4 else 1.0
+                    self._compare(experiment, draw, values, ours, np.array(batch.rows), least, tolerated)
         self.findings = replace(
             self.findings, experiments=self.findings.experiments + len(sample), pairs=len(self._rows)
         )
@@ -90,11 +91,12 @@ class Audit:
         values: NDArray[np.float64],
         ours: Sequence[Measured],
         rows: NDArray[np.int64],
+        least: float,
         tolerated: float,
     ) -> None:
         for value, item in zip(values, ours, strict=True):
             fast = (item.metric_patched if item.draws is None else item.draws[:, draw])[rows]
-            deviations = np.abs(fast - value) / _scale(item, rows)
+            deviations = np.abs(fast - value) / np.maximum(_scale(item, rows), least)
             worst = int(np.argmax(np.where(np.isnan(deviations), np.inf, deviations)))
             deviation = float(deviations[worst])
             if not deviation <= tolerated:

@@ -138,6 +138,11 @@ class LiteralExecutor:
             logits |= {(side, i): x for i, x in enumerate(self._metric_logits(run.logits))}
         return Caches(reads, logits)
 
+    @property
+    def largest_logit(self) -> float:
+        """By size, of the unpatched runs where metrics read."""
+        return max(float(logits.abs().max()) for logits in self._caches.logits.values())
+
     def _metric_logits(self, logits: Tensor | None) -> list[Tensor]:
         """Logits where each metric reads. float64 [pairs, vocab] per metric"""
         if logits is None:

@@ -146,14 +146,15 @@ class _OneBase:
             groups.setdefault(start_of(item.experiment, self.model.shape), []).append(i)
         for start, indexes in sorted(groups.items()):
             some = found[:, indexes]
-            measure = self._at_tokens if self._mixes_no_more(start) else self._in_stacks
+            alone = start.kind is Kind.LANDED and self._mixes_no_more(start)
+            measure = self._at_tokens if alone else self._in_stacks
             measure(start, [items[i] for i in indexes], some)
             found[:, indexes] = some
             self.progress(sum(items[i].draw == 0 for i in indexes))
         return found
 
     def _mixes_no_more(self, start: Start) -> bool:
-        """Whether tokens have nothing to do with each other any more from here on."""
+        """Whether tokens have nothing to do with each other any more, once the change has landed."""
         shape = self.model.shape
         return start.kind is not Kind.EDITED and start.point >= 2 * shape.layers - (0 if shape.parallel else 1)
 
@@ -168,9 +169,8 @@ class _OneBase:
             stack = Stack(self.model, self.kept, 0, read)
             finals = stack.finals_of_read(base[:, None] + delta, start.point)
             values = self.readings.measure(finals, pairs, self.base).cpu().numpy()
-            changed = (delta != 0).flatten(2).any(dim=-1).T.cpu().numpy()
             place = found[:, begin : begin + step]
-            np.copyto(place, values, where=changed[None])
+            np.copyto(place, values, where=self._by_metric((delta != 0).any(dim=-1)))
 
     def _tokens_at_once(self, start: Start) -> int:
         """How many of the tokens that are read may be in a stack: a head that mixes again reads all others as well."""
@@ -195,11 +195,22 @@ class _OneBase:
         for block in blocks(first, self.kept.length, self.tokens):
             pairs = torch.as_tensor(block.pairs, device=self.model.device)
             some = kept.setdefault(block.pairs.tobytes(), self.kept.of(pairs))
-            finals = self._finals(start, block, [(items[i], contents[i]) for i in block.items], pairs, some)
+            begins = torch.as_tensor(first[np.ix_(block.items, block.pairs)], device=self.model.device)
+            chosen = [(items[i], contents[i]) for i in block.items]
+            finals, reached = self._finals(start, block, chosen, pairs, some, begins)
             values = self.readings.measure(finals, pairs, self.base).cpu().numpy()
             place = np.ix_(np.arange(len(found)), block.items, block.pairs)
-            changed = first[np.ix_(block.items, block.pairs)] < self.kept.length
-            found[place] = np.where(changed, values, found[place])
+            found[place] = np.where(self._by_metric(reached), values, found[place])
+
+    def _by_metric(self, reached: Tensor) -> NDArray[np.bool_]:
+        """For each metric, whether the token that it reads is reached by a change. [metrics, experiments, pairs]
+
+        Where it is not, the number is the base run's own: what rounding adds would be an effect of one sign.
+
+        Args:
+            reached: of the tokens that are read [pairs, experiments, positions].
+        """
+        return reached.permute(2, 1, 0)[self.readings.slots].cpu().numpy()
 
     def _content(self, start: Start, item: Item) -> Content:
         match start.kind:
@@ -220,9 +231,22 @@ class _OneBase:
         return first.masked_fill(first > self.readings.read.amax(dim=1), length).cpu().numpy()
 
     def _finals(
-        self, start: Start, block: Block, some: Sequence[tuple[Item, Content]], pairs: Tensor, kept: Kept
-    ) -> Tensor:
-        """The final streams of a block at the tokens that are read. [pairs, experiments, positions, d_model]"""
+        self,
+        start: Start,
+        block: Block,
+        some: Sequence[tuple[Item, Content]],
+        pairs: Tensor,
+        kept: Kept,
+        begins: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The final streams of a block at the tokens that are read.
+
+        Args:
+            begins: the first token that changes, the number of tokens where none does. [experiments, pairs]
+
+        Returns:
+            [pairs, experiments, positions, d_model], and whether a change reaches them [pairs, experiments, positions]
+        """
         read = self.readings.read[pairs]
         x = kept.stream(start.point)[:, None, block.start :].repeat(1, len(some), 1, 1)
         puts: dict[Site, list[tuple[int, Put]]] = {}
@@ -240,10 +264,15 @@ class _OneBase:
         if heads:
             layer, indexes = heads[0].layer, [head.index for head in heads]
             x += mixed_again(self.model, kept, layer, indexes, inputs, block.start)
+        reached = (kept.length > begins.T)[..., None].expand(-1, -1, read.shape[1])
+        if self._mixes_no_more(start):
+            reached = _differs(x, kept.stream(start.point)[:, None, block.start :], read - block.start)
+        elif self.model.shape.causal:
+            reached = read[:, None] >= begins.T[..., None]
         finals = Stack(self.model, kept, block.start, read, puts).finals(x, start.point)
         # A token before the first that changes is as in the base run.
         base = kept.stream(2 * self.model.shape.layers)[torch.arange(len(pairs), device=read.device)[:, None], read]
-        return torch.where((read >= block.start)[:, None, :, None], finals, base[:, None])
+        return torch.where((read >= block.start)[:, None, :, None], finals, base[:, None]), reached
 
 
 def _head(item: Item) -> Head:
@@ -260,6 +289,22 @@ def _changed(content: Content, length: int) -> Tensor:
         return content.tokens(length)
     puts = content.values() if isinstance(content, Mapping) else content
     return torch.stack([put.changed for put in puts]).any(dim=0)
+
+
+def _differs(x: Tensor, base: Tensor, tokens: Tensor) -> Tensor:
+    """Whether two streams differ at some tokens; not at those before the first, which are negative.
+
+    Args:
+        x: [batch, experiments, length, d_model].
+        base: [batch, 1, length, d_model].
+        tokens: [batch, n].
+
+    Returns:
+        [batch, experiments, n]
+    """
+    differs = (x != base).any(dim=-1)
+    at = tokens.clamp(min=0)[:, None].expand(-1, x.shape[1], -1)
+    return differs.gather(2, at) & (tokens >= 0)[:, None]
 
 
 def _at(change: Change, tokens: Tensor) -> Tensor:

@@ -74,6 +74,11 @@ class Readings:
             }
             self._readings.append(replace(bound, sides={side: logits.double() for side, logits in sides.items()}))
 
+    @property
+    def slots(self) -> list[int]:
+        """Which of the tokens that are read each metric reads."""
+        return [reading.slot for reading in self._readings]
+
     def at_read(self, stream: Tensor) -> Tensor:
         """The tokens that are read. [pairs, positions, …]"""
         return stream[self._all[:, None], self.read]

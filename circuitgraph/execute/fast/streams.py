@@ -16,6 +16,7 @@ from circuitgraph.execute.edits import Edit
 from circuitgraph.execute.fast.change import Change, change_of, rows_of, split_rows
 from circuitgraph.execute.fast.kept import Kept
 from circuitgraph.execute.fast.needed import stream_site
+from circuitgraph.execute.fast.puts import put_of
 from circuitgraph.execute.references import Values
 from circuitgraph.execute.spots import value_spots
 from circuitgraph.models.bridge import TransformerModel
@@ -160,12 +161,15 @@ class Streams:
             return self.outputs(mlp, read, layer, read_at)
         changes = []
         for stream, change in zip(streams, read, strict=True):
+            edits = stream.edits.get(inner, [])
             (new,) = split_rows(mlp.neurons(mlp.norm(rows_of([change], self._kept.stream(read_at)))), [change])
-            for edit in stream.edits.get(inner, []):
+            changed = change.tokens(self._kept.length)
+            for edit in edits:
                 window = slice(change.start, change.stop)
                 new = edit.spot.put(new, edit.value[:, window], None if edit.where is None else edit.where[:, window])
+                changed = changed | put_of(edit.spot, edit.value, self._kept[inner], edit.where).changed
             out = self._kept[Site(SiteKind.MLP_OUT, layer)][:, change.start : change.stop]
-            changes.append(change_of(mlp.write(new) - out, change.start))
+            changes.append(Change(change.start, mlp.write(new) - out).at(changed))
         return changes
 
     def outputs(self, mlp: Map, read: Sequence[Change], layer: int, read_at: int) -> list[Change]:
