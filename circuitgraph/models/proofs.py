@@ -53,6 +53,7 @@ def prove(model: TransformerModel) -> None:
     assert_sum(model, run.reads)
     logits = _logits(run.logits)
     _same(model, "the composition of the pieces", compose(model, ids, {}), logits)
+    _lean(model, run.reads, logits)
     _frozen(model, ids, sites, run.reads, logits)
     _other(model, ids, run.reads)
     _perturbed(model, ids[:1], sites, generator)
@@ -93,6 +94,24 @@ def assert_sum(model: TransformerModel, reads: Mapping[Site, Tensor]) -> None:
     writes = sites_of(model.shape, (SiteKind.ATTN_OUT, SiteKind.MLP_OUT))
     total = reads[Site(SiteKind.RESID_PRE, 0)] + sum(reads[site] for site in writes)
     _same(model, "the sum of all writes", total, reads[Site(SiteKind.FINAL)])
+
+
+@torch.no_grad()
+def _lean(model: TransformerModel, reads: Mapping[Site, Tensor], logits: Tensor) -> None:
+    """The pieces without hook points compute what the hooked run did, each from what it read there."""
+    lean, shape = model.lean, model.shape
+    for layer in range(shape.layers):
+        before, attention = reads[Site(SiteKind.RESID_PRE, layer)], lean.attention[layer]
+        for kind in (SiteKind.Q, SiteKind.K, SiteKind.V):
+            found = attention.ports(before, kind.value)[kind.value]
+            _same(model, f"{kind}({layer}) without hooks", found, reads[Site(kind, layer)])
+        out = attention.write(reads[Site(SiteKind.Z, layer)])
+        _same(model, f"what attention {layer} writes without hooks", out, reads[Site(SiteKind.ATTN_OUT, layer)])
+        if shape.mlps:
+            stream = before if shape.parallel else reads[Site(SiteKind.RESID_MID, layer)]
+            _same(model, f"MLP {layer} without hooks", lean.mlps[layer](stream), reads[Site(SiteKind.MLP_OUT, layer)])
+    final = lean.final(reads[Site(SiteKind.FINAL)])
+    _same(model, "the unembedding without hooks", lean.logits(final), logits)
 
 
 def _frozen(
