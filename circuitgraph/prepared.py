@@ -104,7 +104,7 @@ class Prepared:
         self._memory = memory
         self.audit = Audit(self.model, found.spec.intervention.seed) if executor is Executor.AUTO else None
         self._progress = progress
-        self.halvings = 0
+        self.halvings: int = 0
         self._done = self._total = 0
 
     @property
@@ -117,6 +117,11 @@ class Prepared:
         prompts = self.prompts if prompts is None else prompts
         self.settings = self._fitting(plans, prompts)
         self._total += sum(steps(plan, prompts, self.settings) for plan in plans)
+
+    def _continue_with(self, settings: Settings, *plans: Plan) -> None:
+        """Compute with other sizes than those that fit best, and count the steps of these plans anew."""
+        self.settings = settings
+        self._total = sum(steps(plan, self.prompts, settings) for plan in plans)
 
     def measure(
         self, plan: Plan, prompts: PromptSet | None = None, skip: frozenset[str] = frozenset()
@@ -168,6 +173,15 @@ class Prepared:
         """Memory ran out: the run goes on with less at once."""
         self.settings = settings
         self.halvings += 1
+
+    def _halved_warning(self) -> str | None:
+        """What a reader should know of a run for which memory did not suffice; the same for an interrupted one."""
+        if not self.halvings:
+            return None
+        return (
+            f"memory ran out: the run went on with {self.settings.tokens} tokens at once; "
+            "numbers are equal to rounding, not to the last bit"
+        )
 
     def sample_warnings(self, plan: Plan, prompts: PromptSet | None = None) -> tuple[str, ...]:
         """What a reader should know of the prompts on which a plan was measured, and of those that it drew."""

@@ -114,14 +114,19 @@ class Audit:
         return self._tolerated
 
     def _tolerance_of_dtype(self, sample: Sequence[Experiment], batches: Sequence[Batch], worker: Parts) -> float:
+        if (known := tolerance_of(self._model)) is not None:
+            return known
         dtype = self._model.dtype
-        if dtype is torch.float64:
-            inner = {d for rule in self._model.rules for d in (rule.scores_dtype, rule.softmax_dtype)}
-            return 1e-5 if torch.float32 in inner else 1e-9
-        if dtype is torch.float32:
-            return 1e-4
         spread = max(self_deviation(experiment, batches, worker) for experiment in sample[:2])
         return max(4 * spread, ROUNDINGS * torch.finfo(dtype).eps)
+
+
+def tolerance_of(model: TransformerModel) -> float | None:
+    """What is tolerated of a model's executors; None where that depends on how its own numbers scatter."""
+    if model.dtype is torch.float64:
+        inner = {dtype for rule in model.rules for dtype in (rule.scores_dtype, rule.softmax_dtype)}
+        return 1e-5 if torch.float32 in inner else 1e-9
+    return 1e-4 if model.dtype is torch.float32 else None
 
 
 def self_deviation(experiment: Experiment, batches: Sequence[Batch], worker: Parts) -> float:
