@@ -262,6 +262,7 @@ def test_effects_list_every_pair_with_its_cluster(tmp_path, measured, monkeypatc
     frame = pandas.read_parquet(tmp_path / "effects.parquet")
     assert list(frame) == [
         "id", "metric", "pair", "cluster", "metric_base", "metric_other", "metric_patched", "effect",
+        "executor",
     ]  # fmt: skip
     assert len(frame) == len(measured) * PAIRS
     assert (frame["effect"] == frame["metric_patched"] - frame["metric_base"]).all()

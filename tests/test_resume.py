@@ -89,8 +89,8 @@ def _threads() -> Iterator[None]:
 def same_tables(one: Path, other: Path) -> bool:
     """Every value of every table, exactly."""
     for name in TABLES:
-        tables = [pandas.read_parquet(directory / f"{name}.parquet") for directory in (one, other)]
-        pandas.testing.assert_frame_equal(*tables, check_exact=True)
+        ours, theirs = (pandas.read_parquet(directory / f"{name}.parquet") for directory in (one, other))
+        pandas.testing.assert_frame_equal(ours, theirs, check_exact=True)
     return True
 
 
