@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.checks import Checked, SpecLike, check
-from circuitgraph.errors import InputError
+from circuitgraph.errors import InputError, RefusedError
 from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
 from circuitgraph.execute.literal import refuse_all
 from circuitgraph.execute.memory import SHARE, Load, free_memory
+from circuitgraph.execute.parts import out_of_memory
 from circuitgraph.execute.references import own_prompt_warning
 from circuitgraph.execute.run import execute, steps
 from circuitgraph.execute.settings import Settings
@@ -29,6 +30,7 @@ from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.stats import sample_warning
 
+LESS_MEMORY = "take fewer or shorter prompts, a smaller reference set, or --executor fast, which leaves out the audit"
 Progress = Callable[[int, int], None]
 """(steps done, steps in all), called while something is measured."""
 
@@ -104,7 +106,7 @@ class Prepared:
         self._memory = memory
         self.audit = Audit(self.model, found.spec.intervention.seed) if executor is Executor.AUTO else None
         self._progress = progress
-        self.halvings = 0
+        self.halvings: int = 0
         self._done = self._total = 0
 
     @property
@@ -117,6 +119,11 @@ class Prepared:
         prompts = self.prompts if prompts is None else prompts
         self.settings = self._fitting(plans, prompts)
         self._total += sum(steps(plan, prompts, self.settings) for plan in plans)
+
+    def _continue_with(self, settings: Settings, *plans: Plan) -> None:
+        """Compute with other sizes than those that fit best, and count the steps of these plans anew."""
+        self.settings = settings
+        self._total = sum(steps(plan, self.prompts, settings) for plan in plans)
 
     def measure(
         self, plan: Plan, prompts: PromptSet | None = None, skip: frozenset[str] = frozenset()
@@ -143,8 +150,13 @@ class Prepared:
             halved=self._halve,
         )
         while True:
-            with using_threads(self.settings.threads):
-                part = next(parts, None)
+            try:
+                with using_threads(self.settings.threads):
+                    part = next(parts, None)
+            except (MemoryError, RuntimeError) as error:
+                if out_of_memory(error):
+                    raise RefusedError(f"memory ran out beside what can be halved; {LESS_MEMORY}") from error
+                raise
             if part is None:
                 return
             check_finite(plan, part)
@@ -169,6 +181,15 @@ class Prepared:
         """Memory ran out: the run goes on with less at once."""
         self.settings = settings
         self.halvings += 1
+
+    def _halved_warning(self) -> str | None:
+        """What a reader should know of a run for which memory did not suffice; the same for an interrupted one."""
+        if not self.halvings:
+            return None
+        return (
+            f"memory ran out: the run went on with {self.settings.tokens} tokens at once; "
+            "numbers are equal to rounding, not to the last bit"
+        )
 
     def sample_warnings(self, plan: Plan, prompts: PromptSet | None = None) -> tuple[str, ...]:
         """What a reader should know of the prompts on which a plan was measured, and of those that it drew."""

@@ -45,6 +45,7 @@ class Running(Prepared):
         super().__init__(spec, overrides, progress, executor, memory)
         if not self.plan.experiments:
             raise InputError("nothing to run: the spec has neither edges nor nodes")
+        self._directory: RunDirectory | None = None
         self._random = self._random_edges()
         self._baseline = build_plan(
             CircuitGraph("baseline", self.graph.shape, (), tuple(dict.fromkeys(chain(*self._random.values()))))
@@ -58,7 +59,8 @@ class Running(Prepared):
             measured = [item for part in self._measure(frozenset()) for item in part]
             return self._result(measured, *self._rows(measured), origin, None)
         with RunDirectory.create(out, origin, self.spec_text, resume=resume, replace=replace) as directory:
-            self._go_on(directory.record)
+            self._go_on(directory)
+            origin = {key: directory.record[key] for key in origin}
             for part in self._measure(directory.finished_parts()):
                 directory.write_part(part)
                 if self.audit is not None:
@@ -75,11 +77,19 @@ class Running(Prepared):
             )
         return self._result(measured, rows, baseline, warnings, origin, str(directory.path))
 
-    def _go_on(self, record: Mapping[str, Any]) -> None:
-        """Compute as the run did when it began, so that its numbers are rounded alike."""
-        self.settings = Settings(**record["schedule"])
+    def _go_on(self, directory: RunDirectory) -> None:
+        """Compute as the run did so far, so that its numbers are rounded alike, and write down what changes."""
+        record = directory.record
+        self._directory = directory
+        self._continue_with(Settings(**record.get("halved", record["schedule"])), self.plan, self._baseline)
+        self.halvings = int("halved" in record)
         if self.audit is not None:
             self.audit = Audit(self.model, self.checked.spec.intervention.seed, record.get("audit"))
+
+    def _halve(self, settings: Settings) -> None:
+        super()._halve(settings)
+        if self._directory is not None:
+            self._directory.note(halved=settings.to_json())
 
     def _measure(self, skip: frozenset[str]) -> Iterator[tuple[Measured, ...]]:
         """The spec's own experiments, then the random edges."""
@@ -109,7 +119,12 @@ class Running(Prepared):
         among = {id_: [effects[claim_id(edge)] for edge in edges] for id_, edges in self._random.items()}
         first = [row for row in rows if row.metric == columns[0]]
         judged = with_percentiles(with_verdicts(first, self.graph), among)
-        found = (*self.sample_warnings(self.plan), stretched_warning(rows, measured), self._without_rivals())
+        found = (
+            *self.sample_warnings(self.plan),
+            stretched_warning(rows, measured),
+            self._without_rivals(),
+            self._halved_warning(),
+        )
         warnings = (*self.checked.warnings, *(warning for warning in found if warning is not None))
         return (*judged, *rows[len(first) :]), baseline, warnings
 
@@ -140,7 +155,7 @@ class Running(Prepared):
             plan=self.plan,
             rows=rows,
             effects={(item.id, item.metric): item.effect for item in measured if item.id in self.graph.by_id},
-            provenance=origin,
+            provenance=origin | ({"halved": self.settings.to_json()} if self.halvings else {}),
             metrics=tuple(metric.column for metric in self.metrics),
             warnings=warnings,
             directory=directory,

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuitgraph.execute.bind import bind_metrics
-from circuitgraph.execute.run import execute
 from circuitgraph.graph.partition import Circuit, NodeCircuit, Positions, partition_edges, partition_nodes
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.bridge import TransformerModel
@@ -15,7 +13,7 @@ from circuitgraph.nodes import Position
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
-from tests.measuring import LOGIT_DIFF
+from tests.measuring import measure_both
 
 EVERYWHERE: tuple[Positions, ...] = ((),)
 MIXED: tuple[Positions, ...] = ((), (Position("A"),), (Position("B"), Position("END")))
@@ -39,6 +37,4 @@ def measure_circuits(
     model: TransformerModel, prompts: PromptSet, *experiments: Experiment, reference: PromptSet | None = None
 ) -> list[Measured]:
     """Every experiment under the logit difference."""
-    plan = Plan("test", experiments)
-    parts = execute(model, plan, prompts, bind_metrics([LOGIT_DIFF]), reference=reference)
-    return [measured for part in parts for measured in part]
+    return measure_both(model, Plan("test", experiments), prompts, reference=reference)

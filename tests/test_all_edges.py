@@ -281,7 +281,7 @@ def test_a_table_of_many_rows_has_the_numbers_of_each_row_by_itself(clusters):
         Measured(e.id, "m", base, other, base + size * draw.normal(draw.normal(), 1, 64))
         for e, size in zip(plan.experiments, sizes, strict=True)
     ]
-    table = summarise(plan, measured, graph, metrics=["m"], clusters=clusters, seed=5, executor="literal")
+    table = summarise(plan, measured, graph, metrics=["m"], clusters=clusters, seed=5)
     assert len(table) > 256  # more than one block
     for found, item in list(zip(table, measured, strict=True))[::24]:
         effect = item.effect[None]

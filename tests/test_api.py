@@ -13,9 +13,10 @@ import yaml
 
 import circuitgraph as cg
 from circuitgraph.errors import FileError
+from circuitgraph.execute.parts import Parts
 from circuitgraph.graph.claims import Origin
 from circuitgraph.results import RunResult
-from tests.measuring import edge, measure_all, node
+from tests.measuring import edge, measure_all, node, scale_of
 from tests.test_cli import PROMPTS, write_pairs
 
 EDGES = [
@@ -124,12 +125,18 @@ def test_the_whole_way(path, tmp_path):
     assert drawn["c"] == (tmp_path / "run/circuit.svg").read_bytes()
 
 
-def test_numbers_are_the_executors(tiny_model, result):
+def test_numbers_are_the_executors(path, tiny_model, result):
     measured = measure_all(tiny_model("gpt2"), CLAIMS, PROMPTS)
     assert [row.id for row in result.primary] == [m.id for m in measured]
-    for row, m in zip(result.primary, measured, strict=True):
-        assert row.effect == pytest.approx(m.effect.mean(), abs=1e-12)
-        assert np.array_equal(result.effects[row.id, "logit_diff"], m.effect)
+    assert {row.executor for row in result.rows} == {"fast"}
+    literal = cg.run(path, executor="literal")
+    assert {row.executor for row in literal.rows} == {"literal"}
+    for row, exact, m in zip(result.primary, literal.primary, measured, strict=True):
+        scale = max(1, scale_of(m).max())
+        assert exact.effect == pytest.approx(m.effect.mean(), abs=1e-12)
+        assert np.array_equal(literal.effects[row.id, "logit_diff"], m.effect)
+        assert row.effect == pytest.approx(m.effect.mean(), rel=0, abs=1e-9 * scale)
+        assert np.abs(result.effects[row.id, "logit_diff"] - m.effect).max() <= 1e-9 * scale
         assert row.n == len(PROMPTS)
 
 
@@ -256,9 +263,7 @@ def test_out_is_written_once_unless_replaced_or_resumed(path, tmp_path):
 
 def test_resuming_a_finished_run_measures_nothing_again(path, tmp_path, result, monkeypatch):
     cg.run(path, out=tmp_path / "run")
-    from circuitgraph.execute import run as run_module
-
-    monkeypatch.setattr(run_module, "_part", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(Parts, "measure", lambda *_: pytest.fail("measured again"))
     seen: list[tuple[int, int]] = []
     resumed = cg.run(path, out=tmp_path / "run", resume=True, progress=lambda *step: seen.append(step))
     assert resumed.rows == result.rows
@@ -268,7 +273,7 @@ def test_resuming_a_finished_run_measures_nothing_again(path, tmp_path, result, 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda path: cg.run(path, executor="fast"), cg.CircuitGraphError, "'fast' is no executor"),
+        (lambda path: cg.run(path, executor="fats"), cg.CircuitGraphError, "'fats' is no executor"),
         (lambda path: cg.render(path, "x.jpg"), cg.CircuitGraphError, "names no format"),
         (lambda path: cg.render(path, "x.svg", layout="dto"), cg.CircuitGraphError, "did you mean 'dot'"),
         (lambda path: cg.load("nothing.yaml"), FileError, "there is no file 'nothing.yaml'"),

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from circuitgraph.errors import InputError, RefusedError
-from circuitgraph.execute import run as run_module
 from circuitgraph.execute.bind import bind_batches, bind_metrics
 from circuitgraph.execute.run import execute, steps
+from circuitgraph.execute.settings import Settings
 from circuitgraph.graph.claims import Base, CircuitGraph, Claim, Mean, claim_id
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.nodes import parse_position
-from circuitgraph.plans import Plan, build_plan
+from circuitgraph.plans import Plan, build_plan, schedule
+from circuitgraph.plans.schedule import Executor
+from circuitgraph.plans.work import PromptShape
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import BaseRun, PluginSpec, PromptsSpec, ReferenceSpec
@@ -46,7 +48,13 @@ def parts_of(model: TransformerModel, prompts: PromptSet, claims: Sequence[Claim
 
 
 def flat(parts: Sequence[Sequence[Measured]]) -> list[Measured]:
-    return [measured for part in parts for measured in part]
+    """In the order of CLAIMS, which the parts of the fast executor do not keep."""
+    found = [measured for part in parts for measured in part]
+    places = [claim_id(claim) for claim in CLAIMS]
+    return sorted(found, key=lambda m: places.index(m.id)) if {m.id for m in found} <= set(places) else found
+
+
+EXECUTORS = pytest.mark.parametrize("executor", [Executor.LITERAL, Executor.FAST])
 
 
 def assert_same(ours: Sequence[Measured], theirs: Sequence[Measured], within: float = 1e-12) -> None:
@@ -83,23 +91,26 @@ def test_every_experiment_and_metric_is_measured_on_every_pair_in_plan_order(who
         assert np.abs(measured.effect).min() > 0  # so that a pair left out would show
 
 
-@pytest.mark.parametrize(("part", "batch"), [(1, 64), (64, 1), (3, 2), (7, 3)])
-def test_parts_and_batches_do_not_change_a_number(tiny_model, prompts, whole, monkeypatch, part, batch):
-    monkeypatch.setattr(run_module, "PART", part)
-    monkeypatch.setattr(run_module, "BATCH", batch)
-    parts = parts_of(tiny_model("gpt2"), prompts)
+@EXECUTORS
+@pytest.mark.parametrize(("part", "batch", "tokens"), [(1, 64, 1), (64, 1, 20), (3, 2, 50), (7, 3, 2048)])
+def test_parts_and_batches_do_not_change_a_number(
+    tiny_model, prompts, whole, monkeypatch, part, batch, tokens, executor
+):
+    monkeypatch.setattr(schedule, "PART_EXPERIMENTS", part)
+    parts = parts_of(tiny_model("gpt2"), prompts, executor=executor, settings=Settings(batch, tokens))
     sizes = [len(measured) for measured in parts]
     assert sizes[:-1] == [2 * part] * (len(parts) - 1)
     assert sum(sizes) == 2 * len(CLAIMS)
     assert_same(flat(parts), whole)
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "tl_bidirectional"])
-def test_mixed_lengths_are_as_each_pair_alone(tiny_model, prompts, family):
+def test_mixed_lengths_are_as_each_pair_alone(tiny_model, prompts, family, executor):
     model = tiny_model(family)
-    together = flat(parts_of(model, prompts))
+    together = flat(parts_of(model, prompts, executor=executor))
     for i, pair in enumerate(prompts.pairs):
-        alone = flat(parts_of(model, PromptSet((pair,))))
+        alone = flat(parts_of(model, PromptSet((pair,)), executor=executor))
         picked = [
             replace(
                 m,
@@ -134,32 +145,37 @@ def test_end_is_the_last_token_of_each_pair(tiny_model, prompts):
     assert binding == (6, 6, 6)
 
 
-def test_what_is_skipped_is_not_measured_and_the_rest_is_the_same(tiny_model, prompts, whole, monkeypatch):
-    monkeypatch.setattr(run_module, "PART", 2)
+@EXECUTORS
+def test_what_is_skipped_is_not_measured_and_the_rest_is_the_same(tiny_model, prompts, whole, monkeypatch, executor):
+    monkeypatch.setattr(schedule, "PART_EXPERIMENTS", 2)
     skip = frozenset(claim_id(CLAIMS[i]) for i in (0, 3, 6))
-    parts = parts_of(tiny_model("gpt2"), prompts, skip=skip)
-    assert [len(part) for part in parts] == [4, 4]
+    parts = parts_of(tiny_model("gpt2"), prompts, skip=skip, executor=executor)
+    # What is left of each part stays a part, so that no number depends on where a run was interrupted.
+    cut = schedule.parts_of(plan_of(tiny_model("gpt2")), tiny_model("gpt2").shape, PromptShape.of(prompts), executor)
+    left = [[e.id for e in part.but(skip).experiments] for part in cut]
+    assert [list(dict.fromkeys(m.id for m in part)) for part in parts] == [part for part in left if part]
     assert_same(flat(parts), [m for m in whole if m.id not in skip])
-    assert parts_of(tiny_model("gpt2"), prompts, skip=frozenset(map(claim_id, CLAIMS))) == []
+    assert parts_of(tiny_model("gpt2"), prompts, skip=frozenset(map(claim_id, CLAIMS)), executor=executor) == []
 
 
+@EXECUTORS
 @pytest.mark.parametrize(("part", "batch"), [(64, 64), (2, 1), (3, 2)])
-def test_progress_counts_up_to_steps(tiny_model, prompts, monkeypatch, part, batch):
-    monkeypatch.setattr(run_module, "PART", part)
-    monkeypatch.setattr(run_module, "BATCH", batch)
+def test_progress_counts_up_to_steps(tiny_model, prompts, monkeypatch, part, batch, executor):
+    monkeypatch.setattr(schedule, "PART_EXPERIMENTS", part)
+    settings = Settings(pairs=batch)
     model, seen = tiny_model("gpt2"), []
-    parts_of(model, prompts, progress=seen.append)
+    parts_of(model, prompts, progress=seen.append, executor=executor, settings=settings)
     by_length = [sum(len(pair) == length for pair in prompts.pairs) for length in LENGTHS]
     expected = len(CLAIMS) * sum(math.ceil(count / batch) for count in by_length)
-    assert sum(seen) == expected == steps(plan_of(model), prompts)
+    assert sum(seen) == expected == steps(plan_of(model), prompts, settings)
 
 
-def test_a_part_is_measured_when_it_is_asked_for(tiny_model, prompts, monkeypatch):
+@EXECUTORS
+def test_a_part_is_measured_when_it_is_asked_for(tiny_model, prompts, monkeypatch, executor):
     """So that what was measured can be saved before the next part begins."""
-    monkeypatch.setattr(run_module, "PART", 1)
-    seen: list[int] = []
-    parts = execute(tiny_model("gpt2"), plan_of(tiny_model("gpt2")), prompts, bind_metrics((KL,)), progress=seen.append)
-    next(parts)
+    monkeypatch.setattr(schedule, "PART_EXPERIMENTS", 1)
+    model, seen = tiny_model("gpt2"), []
+    next(execute(model, plan_of(model), prompts, bind_metrics((KL,)), progress=seen.append, executor=executor))
     assert sum(seen) == 3  # one experiment on batches of three lengths
 
 

@@ -13,18 +13,18 @@ import pytest
 import torch
 
 from circuitgraph.errors import InputError
-from circuitgraph.execute import run as run_module
 from circuitgraph.execute.bind import Batch
 from circuitgraph.execute.references import Reference, derangement, own_prompt_warning
-from circuitgraph.graph.claims import Claim, Mean, Resample
+from circuitgraph.execute.settings import Settings
+from circuitgraph.graph.claims import CircuitGraph, Claim, Mean, Resample
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.bridge import Run
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import parse_position
-from circuitgraph.plans.build import experiment_of
+from circuitgraph.plans.build import build_plan, experiment_of
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.spec.model import Align, BaseRun, PairSpec, PromptsSpec, ReferenceSpec
-from tests.measuring import chain, edge, edge_set, measure_all, node, reference_spec
+from tests.measuring import chain, edge, edge_set, measure_all, measure_both, node, reference_spec
 from tests.tiny import random_prompts
 
 SITE = Site(SiteKind.MLP_OUT, 0)
@@ -191,15 +191,15 @@ def claims_of(align: Align, draws: int = 2) -> list[Claim]:
 
 
 @pytest.mark.parametrize(("family", "within", "align"), [("gpt2", 1e-10, POOLED), ("gemma2", 1e-6, NAME)])
-def test_a_pair_does_not_depend_on_its_batch(tiny_model, monkeypatch, family, within, align):
+def test_a_pair_does_not_depend_on_its_batch(tiny_model, family, within, align):
     model, prompts = tiny_model(family), random_prompts(5, lengths=(5, 6))
     given, claims = random_prompts(4, seed=5, lengths=(9, 6, 5)), claims_of(align, draws=1)
     whole = measure_all(model, claims, prompts, reference=given)
     assert all(np.abs(m.effect).max() > 1e-5 for m in whole)
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "BATCH", 1)
-        for one, other in zip(measure_all(model, claims, prompts, reference=given), whole, strict=True):
-            assert np.abs(one.metric_patched - other.metric_patched).max() < within
+    plan = build_plan(CircuitGraph("test", model.shape, (), tuple(claims)))
+    single = measure_both(model, plan, prompts, reference=given, settings=Settings(pairs=1))
+    for one, other in zip(single, whole, strict=True):
+        assert np.abs(one.metric_patched - other.metric_patched).max() < within
     # What a pair is resampled with depends on its place among the pairs alone: fewer after it change nothing.
     for one, other in zip(
         measure_all(model, claims, PromptSet(prompts.pairs[:2]), reference=given), whole, strict=True

@@ -89,7 +89,7 @@ def measured(plan):
 
 @pytest.fixture(scope="module")
 def rows(plan, measured, graph):
-    return summarise(plan, measured, graph, metrics=METRICS, seed=3, executor="literal")
+    return summarise(plan, measured, graph, metrics=METRICS, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -159,28 +159,28 @@ def test_the_gap_of_a_base_is_its_own(rows, measured):
 
 def test_no_other_prompt_means_no_normalized_effect(plan, measured, graph):
     alone = [replace(item, metric_other=None) for item in measured]
-    for row in summarise(plan, alone, graph, metrics=METRICS, executor="literal"):
+    for row in summarise(plan, alone, graph, metrics=METRICS):
         assert (row.metric_other, row.normalized_effect, row.normalized_ci_low) == (None, None, None)
         assert row.ci_low is not None
 
 
 def test_a_gap_that_may_be_zero_means_no_normalized_effect(plan, measured, graph):
     closed = [replace(item, metric_other=item.metric_base + (-1) ** np.arange(PAIRS)) for item in measured]
-    for row in summarise(plan, closed, graph, metrics=METRICS, executor="literal"):
+    for row in summarise(plan, closed, graph, metrics=METRICS):
         assert row.normalized_effect is None
         assert row.metric_other is not None
 
 
 def test_one_pair_has_no_error_and_no_interval(plan, measured, graph):
     first = [Measured(m.id, m.metric, m.metric_base[:1], m.metric_other[:1], m.metric_patched[:1]) for m in measured]
-    row = summarise(plan, first, graph, metrics=METRICS, executor="literal")[0]
+    row = summarise(plan, first, graph, metrics=METRICS)[0]
     assert (row.std_error, row.ci_low, row.ci_high, row.interval, row.n) == (None, None, None, None, 1)
     assert row.significant is False
 
 
 def test_clusters_widen_the_intervals_by_their_own_method(plan, measured, graph):
     clusters = [f"t{i % 4}" for i in range(PAIRS)]
-    row = summarise(plan, measured, graph, metrics=METRICS, clusters=clusters, executor="literal")[0]
+    row = summarise(plan, measured, graph, metrics=METRICS, clusters=clusters)[0]
     assert row.interval == "cluster-t"
     assert row.std_error == intervals([measured[0].effect], clusters, seed=0).std_error[0]
 
@@ -193,7 +193,7 @@ def test_a_number_that_is_not_finite_names_its_experiment(plan, measured, graph,
     broken = [*measured[:2], replace(measured[2], **{field: spoilt}), *measured[3:]]
     label, name = plan.experiments[1].label, plan.experiments[1].id
     with pytest.raises(NotFiniteError) as caught:
-        summarise(plan, broken, graph, metrics=METRICS, executor="literal")
+        summarise(plan, broken, graph, metrics=METRICS)
     assert str(caught.value) == (
         f"{label} (id {name}): {field} of logit_diff is not finite for 2 of 16 pairs, "
         f"first pair 5 (counted from 0): {value}"
@@ -205,7 +205,7 @@ def test_a_number_that_is_not_finite_names_its_experiment(plan, measured, graph,
 
 def test_an_experiment_that_was_not_measured_is_not_skipped(plan, measured, graph):
     with pytest.raises(ValueError, match="1 experiments were not measured, first first under prob"):
-        summarise(plan, [measured[0], *measured[2:]], graph, metrics=METRICS, executor="literal")
+        summarise(plan, [measured[0], *measured[2:]], graph, metrics=METRICS)
 
 
 # --- columns -------------------------------------------------------------------------------------
@@ -262,6 +262,7 @@ def test_effects_list_every_pair_with_its_cluster(tmp_path, measured, monkeypatc
     frame = pandas.read_parquet(tmp_path / "effects.parquet")
     assert list(frame) == [
         "id", "metric", "pair", "cluster", "metric_base", "metric_other", "metric_patched", "effect",
+        "executor",
     ]  # fmt: skip
     assert len(frame) == len(measured) * PAIRS
     assert (frame["effect"] == frame["metric_patched"] - frame["metric_base"]).all()

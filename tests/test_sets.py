@@ -9,8 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from circuitgraph.execute.bind import bind_metrics
-from circuitgraph.execute.run import execute
 from circuitgraph.graph.claims import Base, Claim, Counterfactual, Mean, Prune, Resample, Source, Zero
 from circuitgraph.graph.partition import PartitionEdge, partition_edges, partition_nodes
 from circuitgraph.graph.shape import ModelShape
@@ -20,7 +18,7 @@ from circuitgraph.plans.circuits import only, only_nodes, without, without_nodes
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import Align, BaseRun
-from tests.measuring import LOGIT_DIFF, edge, edge_set, measure_all, node, reference_spec
+from tests.measuring import edge, edge_set, measure_all, measure_both, node, reference_spec
 from tests.test_identities import close, parts, tolerance
 from tests.tiny import BIASED_MLPS, PARALLEL, TELLING, random_prompts
 
@@ -45,8 +43,8 @@ def measure(model: TransformerModel, *claims: Claim) -> list[Measured]:
 
 def run(model: TransformerModel, *experiments: Experiment) -> list[NDArray[np.float64]]:
     """metric_patched of experiments that were planned by hand. [pairs]"""
-    parts = execute(model, Plan("test", experiments), PROMPTS, bind_metrics([LOGIT_DIFF]), reference=REFERENCE)
-    return [measured.metric_patched for part in parts for measured in part]
+    found = measure_both(model, Plan("test", experiments), PROMPTS, reference=REFERENCE)
+    return [measured.metric_patched for measured in found]
 
 
 def written(edges: Sequence[PartitionEdge], at: str = "") -> list[tuple[str, str]]:

@@ -31,8 +31,8 @@ def main() -> None:
         plain = "\n" in str(error) or isinstance(error, InputError | VerdictError)
         note(str(error) if plain else f"error: {error}")
         status = error.exit_status
-    except (KeyboardInterrupt, typer.Abort):
-        note("interrupted; --resume goes on with it" if sys.argv[1:2] == ["run"] else "interrupted")
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        note("; ".join(["interrupted", *map(str, stop.args)]))
         status = 130
     except BrokenPipeError:
         # The reader of stdout went away (`| head`): not an error.

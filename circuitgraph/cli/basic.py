@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from circuitgraph.cli.interrupts import interruption
 from circuitgraph.cli.shared import Json, ProgressBar, Set, Spec, Strict, app, checked_spec, count, note, print_json
+from circuitgraph.cli.sizes import bytes_of
 
 if TYPE_CHECKING:
     from circuitgraph.checks import Checked
@@ -88,7 +90,13 @@ def run(
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
-    executor: Annotated[str, typer.Option("--executor", metavar="auto|fast|literal", help="How to execute.")] = "auto",
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="auto|fast|literal", help="How to execute; auto = fast, and audited.")
+    ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="Use so much beside the model, e.g. 4GiB.", show_default="half"),
+    ] = None,
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of the table to print.")] = 30,
     strict: Strict = False,
     as_json: Json = False,
@@ -98,17 +106,21 @@ def run(
 
     checked = checked_spec(spec, set_, strict)
     directory = Path(out) if out is not None else Path("runs") / checked.spec.name
-    experiments = count(len(checked.graph.claims), "experiment")
-    with ProgressBar(f"{checked.spec.name}: {experiments} on {checked.location.name} → {directory}") as progress:
+    number = len(checked.graph.claims)
+    announcement = f"{checked.spec.name}: {count(number, 'experiment')} on {checked.location.name} → {directory}"
+    with interruption(directory, spec, set_ or (), executor), ProgressBar(announcement, number) as progress:
         result = api.run(
             spec,
             out=directory,
             executor=executor,
+            memory=None if memory is None else bytes_of(memory),
             overrides=set_ or (),
             resume=resume,
             replace=force,
             progress=progress,
         )
+    for line in _executed(result, executor):
+        note(line)
     for warning in result.warnings[len(checked.warnings) :]:  # the rest was said before the run
         note(f"warning: {warning}")
     if as_json:
@@ -205,6 +217,16 @@ def _check_report(checked: Checked) -> dict[str, Any]:
         "warnings": list(checked.warnings),
         "unchecked": list(checked.unchecked),
     }
+
+
+def _executed(result: RunResult, executor: str) -> list[str]:
+    """What the audit found, and how much of a run the fast executor could not do."""
+    lines = [] if result.audit is None else [str(result.audit)]
+    executors = [row.executor for row in (*result.primary, *result.baseline)]
+    if executor != "literal" and (slow := executors.count("literal")):
+        said = f"{slow:,} of {count(len(executors), 'experiment')} {'was' if slow == 1 else 'were'} run literally"
+        lines.append(f"{said}: circuitgraph plan --explain says why")
+    return lines
 
 
 def _verdict_report(found: Verdicts) -> dict[str, Any]:

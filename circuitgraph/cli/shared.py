@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,17 +84,23 @@ def note(text: str) -> None:
 class ProgressBar:
     """A progress bar on stderr, silent where nobody watches; the announcement comes when measuring starts."""
 
-    def __init__(self, announcement: str) -> None:
+    def __init__(self, announcement: str, experiments: int | None = None) -> None:
+        """
+        Args:
+            experiments: how many are measured, where steps are experiments counted over batches.
+        """
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
         self._announcement: str | None = announcement
+        self._experiments = experiments
+        self._begun: tuple[float, int] | None = None
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn(),
             console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self._task = self._bar.add_task("loading the model", total=None)
+        self._task = self._bar.add_task("loading the model", total=None, said="")
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -105,7 +112,21 @@ class ProgressBar:
             if done >= total:
                 note("nothing is left to measure")
             self._announcement = None
-        self._bar.update(self._task, completed=done, total=total, description="measuring")
+        said = self._said(done, total, monotonic())
+        self._bar.update(self._task, completed=done, total=total, description="measuring", said=said)
+
+    def _said(self, done: int, total: int, now: float) -> str:
+        """`120/300 experiments, 14/s`; what an interrupted run had measured before does not count for the rate."""
+        if self._begun is None:
+            self._begun = (now, done)
+        since, before = self._begun
+        share = 1.0 if self._experiments is None else self._experiments / max(total, 1)
+        noun = "steps" if self._experiments is None else "experiments"
+        said = f"{int(done * share):,}/{round(total * share):,} {noun}"
+        if now - since < 1 or done <= before:
+            return said
+        rate = (done - before) * share / (now - since)
+        return f"{said}, {rate:.0f}/s" if rate >= 10 else f"{said}, {60 * rate:.0f}/min"
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

@@ -38,7 +38,13 @@ ROUNDINGS = 8
 
 
 class Audit:
-    """Compares, part by part, and stops a run at the first experiment on which the executors do not agree."""
+    """Compares, part by part, and stops a run at the first experiment on which the executors do not agree.
+
+    Attributes:
+        chosen: ids of the experiments of the sample.
+        rows: the pairs on which they are recomputed.
+        findings: so far.
+    """
 
     def __init__(self, model: TransformerModel, seed: int, before: Mapping[str, Any] | None = None) -> None:
         """
@@ -47,18 +53,18 @@ class Audit:
         """
         self._model = model
         self._seed = seed
-        self._chosen: frozenset[str] = frozenset()
-        self._rows: frozenset[int] = frozenset()
+        self.chosen: frozenset[str] = frozenset()
+        self.rows: frozenset[int] = frozenset()
         self._tolerated: float | None = None
         self.findings = Findings(**before) if before else Findings()
 
     def choose(self, experiments: Sequence[Experiment], prompts: PromptSet) -> None:
         """Draw the sample: experiments of every sort, and the shortest and the longest pairs among others."""
         stream = random.Random(self._seed)  # noqa: S311 (a sample, no secret)
-        self._chosen |= {experiment.id for experiment in _sample(experiments, self._model.shape, stream)}
+        self.chosen |= {experiment.id for experiment in _sample(experiments, self._model.shape, stream)}
         by_length = sorted(range(len(prompts)), key=lambda row: len(prompts.pairs[row]))
         between = stream.sample(by_length[1:-1], min(AUDITED_PAIRS - 2, max(0, len(by_length) - 2)))
-        self._rows = frozenset([*by_length[:1], *by_length[-1:], *between])
+        self.rows = frozenset([*by_length[:1], *by_length[-1:], *between])
 
     def check(self, experiments: Sequence[Experiment], measured: Sequence[Measured], worker: Parts) -> None:
         """Recompute those of the sample that are among some experiments.
@@ -66,11 +72,11 @@ class Audit:
         Raises:
             AuditError: a deviation is not tolerated; the message names the experiment and both values.
         """
-        sample = [experiment for experiment in experiments if experiment.id in self._chosen]
+        sample = [experiment for experiment in experiments if experiment.id in self.chosen]
         if not sample:
             return
         found = {(item.id, item.metric): item for item in measured}
-        batches = worker.batches_of(self._rows)
+        batches = worker.batches_of(self.rows)
         tolerated = self._tolerance(sample, batches, worker)
         for batch in batches:
             executor = worker.literally(batch, sample)
@@ -81,7 +87,7 @@ class Audit:
                     least = executor.largest_logit if self._model.dtype.itemsize < 4 else 1.0
                     self._compare(experiment, draw, values, ours, np.array(batch.rows), least, tolerated)
         self.findings = replace(
-            self.findings, experiments=self.findings.experiments + len(sample), pairs=len(self._rows)
+            self.findings, experiments=self.findings.experiments + len(sample), pairs=len(self.rows)
         )
 
     def _compare(
@@ -115,14 +121,19 @@ class Audit:
         return self._tolerated
 
     def _tolerance_of_dtype(self, sample: Sequence[Experiment], batches: Sequence[Batch], worker: Parts) -> float:
+        if (known := tolerance_of(self._model)) is not None:
+            return known
         dtype = self._model.dtype
-        if dtype is torch.float64:
-            inner = {d for rule in self._model.rules for d in (rule.scores_dtype, rule.softmax_dtype)}
-            return 1e-5 if torch.float32 in inner else 1e-9
-        if dtype is torch.float32:
-            return 1e-4
         spread = max(self_deviation(experiment, batches, worker) for experiment in sample[:2])
         return max(4 * spread, ROUNDINGS * torch.finfo(dtype).eps)
+
+
+def tolerance_of(model: TransformerModel) -> float | None:
+    """What is tolerated of a model's executors; None where that depends on how its own numbers scatter."""
+    if model.dtype is torch.float64:
+        inner = {dtype for rule in model.rules for dtype in (rule.scores_dtype, rule.softmax_dtype)}
+        return 1e-5 if torch.float32 in inner else 1e-9
+    return 1e-4 if model.dtype is torch.float32 else None
 
 
 def self_deviation(experiment: Experiment, batches: Sequence[Batch], worker: Parts) -> float:

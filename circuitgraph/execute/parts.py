@@ -82,7 +82,7 @@ class Parts:
             try:
                 return self._measure(part, count)
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 smaller = self._settings.halved()
                 if smaller is None:
@@ -142,7 +142,8 @@ class Parts:
             at += draws
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that an allocation failed, on a GPU or on the machine."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return any(words in str(error) for words in ("can't allocate memory", "not enough memory", "Cannot allocate"))

@@ -88,7 +88,6 @@ def _pairs_table(
         "metric_base": numbers([item.metric_base for item in measured]),
         "metric_other": numbers([item.metric_other for item in measured]),
         "metric_patched": numbers([item.metric_patched for item in measured]),
-        "executor": text([item.executor for item in measured]),
     }
     if drawn:
         columns["draws"] = pa.concat_arrays([_draws(item) for item in measured])
@@ -98,6 +97,7 @@ def _pairs_table(
         ordered = list(columns.items())
         columns = dict([*ordered[:at], ("cluster", names), *ordered[at:]])
         columns["effect"] = numbers([item.effect for item in measured])
+    columns["executor"] = text([item.executor for item in measured])
     return pa.table(columns)
 
 

@@ -32,7 +32,7 @@ IDENTITY = {
 
 What computes is among them: parts of one run hold numbers that were rounded alike.
 """
-KEPT = ("schedule", "threads", "audit")
+KEPT = ("schedule", "threads", "halved", "audit")
 """Keys of run.json that a run which goes on has from when it began: they decide how its numbers are rounded."""
 HASHES = ("spec_sha256", "plan_sha256", "model_fingerprint", "prompts_sha256")
 """Those of them whose values tell a reader nothing."""
