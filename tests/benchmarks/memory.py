@@ -47,11 +47,11 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "heads → q": Case(lambda n: [edge(f"a{n - 3}.h{i}", f"a{n - 2}.h{i}<q>") for i in range(4)]),
-    "MLP nodes": Case(lambda n: [node(f"m{layer}") for layer in range(n // 2, n)]),
-    "heads → logits, kl": Case(lambda n: [edge(f"a{i}.h{h}", "logits") for i in range(n) for h in range(4)], ("kl",)),
+    "heads → q": Case(lambda n: [edge(f"a{n - 3}.h{i}", f"a{n - 2}.h{i}<q>") for i in range(2)]),
+    "MLP nodes": Case(lambda n: [node(f"m{layer}") for layer in range(n - 3, n)]),
+    "heads → logits, kl": Case(lambda n: [edge(f"a{i}.h0", "logits") for i in range(n - 3, n)], ("kl",)),
     "heads → q, through MLPs": Case(
-        lambda n: [edge(f"a{n // 2}.h{i}", f"a{n - 1}.h{i}<q>", path=PathKind.THROUGH_MLPS) for i in range(4)]
+        lambda n: [edge(f"a{n // 2}.h{i}", f"a{n - 1}.h{i}<q>", path=PathKind.THROUGH_MLPS) for i in range(2)]
     ),
 }
 
