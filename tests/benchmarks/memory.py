@@ -67,7 +67,15 @@ def memory(device: str, *, quick: bool = False) -> Iterator[Table]:
             done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
             predicted, measured = json.loads(done.stdout.splitlines()[-1])
             ratio = predicted / max(1, measured)
-            rows.append([name, f"{predicted / 1e6:.0f}", f"{measured / 1e6:.0f}", f"{ratio:.2f}", TARGET if predicted > 2**29 else ""])
+            rows.append(
+                [
+                    name,
+                    f"{predicted / 1e6:.0f}",
+                    f"{measured / 1e6:.0f}",
+                    f"{ratio:.2f}",
+                    TARGET if predicted > 2**29 else "",
+                ]
+            )
     yield Table(f"Memory beside the model, {pairs} pairs × {tokens} tokens", ("", *COLUMNS), rows)
 
 
