@@ -1,7 +1,7 @@
 # make demo        measure and draw the circuit of the bundled model
 # make test        everything that has to hold before a change lands
 # make test-long   the same with 2,000 instead of 200 random examples on which both executors have to agree
-# make bench       times beside TransformerLens' own, a quarter of an hour
+# make bench       times beside TransformerLens' own, how they grow, and memory: a quarter of an hour
 #
 # Both make .venv if there is none and install from the pins in constraints.txt. To install PyTorch from
 # another index (a CUDA or a CPU build), name it: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -39,7 +39,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.matrix
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --speed --growth --memory
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("circuitgraph needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else 0'

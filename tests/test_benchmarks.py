@@ -14,3 +14,13 @@ def test_the_benchmark_runs_and_its_numbers_agree(capsys):
     for row in rows:
         assert float(row["apart"]) < 1e-5
         assert float(row["effect"]) > 1e-4
+
+
+def test_growth_runs_and_counts_what_is_measured(capsys):
+    main(["--quick", "--markdown", "--growth"])
+    lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    rows = {cells[0]: dict(zip(("ms", "ms/edge", "× base", "counted"), cells[1:5], strict=True)) for cells in lines[2:]}
+    assert len(rows) == 5
+    assert rows["4 edges (base)"]["counted"] == "1.00"
+    assert float(rows["8 edges"]["counted"]) > 1.5
+    assert all(float(row["ms"]) >= 0 for row in rows.values())

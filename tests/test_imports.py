@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation judging prepared running reading results drawing",
+    "api": "discovery execute evaluation judging prepared running reading results drawing",
     "cli": "__init__ api checks discovery evaluation judging spec plans prepared results tables",
     "__init__": "api discovery errors evaluation judging spec graph plans results",
 }

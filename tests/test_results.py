@@ -248,6 +248,7 @@ floats = hnp.arrays(np.float64, 3, elements=st.floats(allow_nan=False, allow_inf
 items = st.builds(Measured, st.text("ab", min_size=1), st.sampled_from(METRICS), floats, st.none() | floats, floats)
 
 
+@settings(deadline=None)  # Files are written.
 @given(st.lists(items, max_size=4))
 def test_parts_keep_every_bit(tmp_path_factory, measured):
     file = tmp_path_factory.mktemp("part") / "1.parquet"

@@ -2,11 +2,13 @@
 
 The prediction is the largest of what is alive at the same time in three moments:
 
-    caching   what the unpatched runs leave behind, and what one block of a whole run holds at once
+    caching   what the unpatched runs leave behind, that of the pairs that are being run once more, and what one block
+              of a whole run holds at once
     stacking  that, keys and values laid out for attention, the streams that a part follows and what it reads of them,
               what one block holds at once for a stack, and the logits of whole vocabularies where a metric reads them
     auditing  the same caches, and a whole run of the audited pairs with its logits; of all pairs of a batch, where
-              experiments are run literally
+              experiments are run literally. What blocks of the unpatched runs held is counted here as well: malloc
+              keeps what was freed in pieces of less than 32 MiB, and maps logits, which are larger, beside it
 """
 
 from __future__ import annotations
@@ -78,9 +80,11 @@ class Load:
         pairs = min(settings.pairs, self.pairs)
         tokens = pairs * self.length
         own, attended = (tokens * width for width in self._kept_widths())
-        caching = own + self._whole_block(min(tokens, max(settings.tokens, self.length)))
+        together = min(tokens, max(settings.tokens, self.length))
+        whole = self._whole_block(together)
+        caching = own + own * together // max(1, self.sides * tokens) + whole
         stacking = own + attended + self._block(max(settings.tokens, self.length)) + self._streams(pairs)
-        auditing = own + attended + self._literally(pairs)
+        auditing = own + attended + self._literally(pairs, whole)
         return max(self.element * max(caching, auditing), self.element * stacking + self._reading(pairs))
 
     def _kept_widths(self) -> tuple[int, int]:
@@ -124,12 +128,12 @@ class Load:
         shape = self.shape
         return tokens * (8 * (shape.d_mlp or 0) + 8 * (shape.d_model or 0) + 4 * shape.heads * self.length)
 
-    def _literally(self, pairs: int) -> int:
-        """Numbers of whole runs with their caches and the logits of all tokens."""
+    def _literally(self, pairs: int, before: int) -> int:
+        """Numbers of whole runs with their caches and the logits of all tokens; `before`: what blocks held earlier."""
         literal = any(part.executor is Executor.LITERAL for part in self.parts)
         tokens = (pairs if literal else min(pairs, AUDITED_PAIRS)) * self.length
         frozen = self.shape.layers * (self.shape.heads * (self.shape.d_head or 0) + (self.shape.d_model or 0))
-        return tokens * (2 * (self.shape.vocab_out or 0) + self.sides * frozen) + self._whole_block(tokens)
+        return tokens * (2 * (self.shape.vocab_out or 0) + self.sides * frozen) + max(before, self._whole_block(tokens))
 
     def _reading(self, pairs: int) -> int:
         """Bytes of whole vocabularies: of the sides, and of some rows in a few steps of a softmax."""

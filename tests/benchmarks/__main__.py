@@ -1,21 +1,23 @@
 """Speed beside TransformerLens, in one process on the same weights, prompts and threads.
 
-    python -m tests.benchmarks [--quick] [--markdown] [--device cuda] [--prompts 8x16,32x64] [--rounds 3] [--threads 2]
-                               [--cpu-time]
+    python -m tests.benchmarks [--speed] [--growth] [--memory] [--quick] [--markdown] [--device cuda]
+                               [--prompts 8x16,32x64] [--rounds 3] [--threads 2] [--cpu-time]
 
-A section is a function that yields tables; what else is worth measuring becomes another one in SECTIONS.
+Sections: --speed (what is measured where none is named), --growth (how the cost grows with edges, pairs, tokens and
+layers) and --memory (predicted beside measured).
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 
 from circuitgraph.models.threads import using_threads
+from tests.benchmarks import growth, memory
 from tests.benchmarks.report import Table, machine
 from tests.benchmarks.rows import every_edge, rows
 from tests.benchmarks.setting import SMALL, TINY, Prompts, Sides, both_sides
@@ -42,7 +44,14 @@ def _clock(arguments: argparse.Namespace) -> Clock:
     return time.process_time if arguments.cpu_time else time.perf_counter
 
 
-SECTIONS: tuple[Callable[[Sides, argparse.Namespace], Iterator[Table]], ...] = (_speed,)
+def _growth(sides: Sides, arguments: argparse.Namespace) -> Iterator[Table]:
+    """One thing varied at a time."""
+    return growth.growth(sides.ours, _clock(arguments), quick=arguments.quick)
+
+
+def _memory(arguments: argparse.Namespace) -> Iterator[Table]:
+    """Each case in a process of its own."""
+    return memory.memory(arguments.device, quick=arguments.quick)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,15 +66,25 @@ def _print_all(arguments: argparse.Namespace) -> None:
     device = torch.device(arguments.device)
     clock = "processor time of all threads" if arguments.cpu_time else "wall time"
     facts = machine(device, peak(device, clock=_clock(arguments)))
-    print("\n".join(("```", *facts, clock, "", LEGEND, "```", "")))
-    with both_sides(TINY if arguments.quick else SMALL, arguments.device) as sides:
-        for section in SECTIONS:
-            for found in section(sides, arguments):
-                print(found.markdown() if arguments.markdown else found.text(), flush=True)
+    legends = [LEGEND] * arguments.speed + [growth.LEGEND] * arguments.growth
+    print("\n".join(("```", *facts, clock, *(f"\n{legend}" for legend in legends), "```", "")))
+    if arguments.speed or arguments.growth:
+        with both_sides(TINY if arguments.quick else SMALL, arguments.device) as sides:
+            for section in [_speed] * arguments.speed + [_growth] * arguments.growth:
+                _print(section(sides, arguments), arguments)
+    if arguments.memory:
+        _print(_memory(arguments), arguments)
+
+
+def _print(tables: Iterator[Table], arguments: argparse.Namespace) -> None:
+    for found in tables:
+        print(found.markdown() if arguments.markdown else found.text(), flush=True)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for section in ("--speed", "--growth", "--memory"):
+        parser.add_argument(section, action="store_true")
     parser.add_argument("--quick", action="store_true", help="a tiny model: whether it runs and the numbers agree")
     parser.add_argument("--markdown", action="store_true", help="tables for docs/performance.md")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -74,6 +93,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of PyTorch, on both sides")
     parser.add_argument("--cpu-time", action="store_true", help="on a busy machine, with --threads 1")
     arguments = parser.parse_args(argv)
+    arguments.speed |= not (arguments.growth or arguments.memory)
     default = QUICK if arguments.quick else CUDA if arguments.device == "cuda" else CPU
     arguments.prompts = arguments.prompts or _sizes(default)
     return arguments

@@ -43,17 +43,28 @@ def both_sides(sizes: dict[str, Any], device: str) -> Iterator[Sides]:
     Raises:
         ArithmeticError: they are not.
     """
-    with tempfile.TemporaryDirectory() as directory:
-        _save(sizes, Path(directory))
-        ours = load_model(Location("directory", "gpt2", Path(directory)), dtype="float32", device=device)
-        sides = Sides(ours, _their_own(Path(directory), device))
+    with checkpoint(sizes) as directory:
+        sides = Sides(loaded(directory, device), _their_own(directory, device))
     with torch.no_grad():
         ids = torch.arange(12, device=device).view(2, 6)
-        logits = ours.run(ids).logits
+        logits = sides.ours.run(ids).logits
         apart = float((logits - sides.theirs(ids, use_cache=False)).abs().max()) if logits is not None else torch.inf
     if apart > 1e-3:
         raise ArithmeticError(f"the two sides have other logits: {apart:.2g} apart")
     yield sides
+
+
+@contextmanager
+def checkpoint(sizes: dict[str, Any]) -> Iterator[Path]:
+    """A directory with a GPT-2 with random weights."""
+    with tempfile.TemporaryDirectory() as directory:
+        _save(sizes, Path(directory))
+        yield Path(directory)
+
+
+def loaded(directory: Path, device: str) -> TransformerModel:
+    """A checkpoint as circuitgraph loads it."""
+    return load_model(Location("directory", "gpt2", directory), dtype="float32", device=device)
 
 
 def _save(sizes: dict[str, Any], directory: Path) -> None:

@@ -51,8 +51,7 @@ class Groups:
             groups.setdefault(start_of(item.experiment, self.model.shape), []).append(i)
         for start, indexes in sorted(groups.items()):
             some = found[:, indexes]
-            alone = start.kind is Kind.LANDED and self._mixes_no_more(start)
-            measure = self._at_tokens if alone else self._in_stacks
+            measure = self._at_tokens if self._mixes_no_more(start) else self._in_stacks
             measure(start, [items[i] for i in indexes], some)
             found[:, indexes] = some
             self.progress(sum(items[i].draw == 0 for i in indexes))
