@@ -115,7 +115,7 @@ def read_measured(path: Path) -> Iterator[Measured]:
     Raises:
         FileError: missing, damaged, or not such a file.
     """
-    table = _read(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched", "executor"])
+    table = _read(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched"])
     pair = table["pair"].to_numpy()
     order = np.arange(len(pair))
     if not np.array_equal(pair, order - np.maximum.accumulate(np.where(pair == 0, order, 0))):
@@ -123,7 +123,9 @@ def read_measured(path: Path) -> Iterator[Measured]:
     starts = np.flatnonzero(pair == 0)
     stops = np.append(starts, len(pair))[1:]
     ids, metrics = (table[name].take(starts).to_pylist() for name in ("id", "metric"))
-    executors = table["executor"].take(starts).to_pylist()
+    # The first runs did not say who measured: there was one executor.
+    told = "executor" in table.column_names
+    executors = table["executor"].take(starts).to_pylist() if told else ["literal"] * len(starts)
     known = table["metric_other"].is_valid().to_numpy()
     base, other, patched = (
         table[name].to_numpy().astype(np.float64) for name in ("metric_base", "metric_other", "metric_patched")
