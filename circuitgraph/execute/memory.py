@@ -126,7 +126,7 @@ class Load:
     def _whole_block(self, tokens: int) -> int:
         """Numbers that a block of a whole run holds at once: transformers computes step by step."""
         shape = self.shape
-        return tokens * (8 * (shape.d_mlp or 0) + 8 * (shape.d_model or 0) + 4 * shape.heads * self.length)
+        return tokens * (7 * (shape.d_mlp or 0) + 6 * (shape.d_model or 0) + 4 * shape.heads * self.length)
 
     def _literally(self, pairs: int, before: int) -> int:
         """Numbers of whole runs with their caches and the logits of all tokens; `before`: what blocks held earlier."""
@@ -136,10 +136,10 @@ class Load:
         return tokens * (2 * (self.shape.vocab_out or 0) + self.sides * frozen) + max(before, self._whole_block(tokens))
 
     def _reading(self, pairs: int) -> int:
-        """Bytes of whole vocabularies: of the sides, and of some rows in a few steps of a softmax."""
+        """Bytes of whole vocabularies: of the sides; of some rows those again and the steps of two softmaxes."""
         vocabulary = self.shape.vocab_out or 0
         return self.vocabularies * 8 * vocabulary * pairs * self.sides + (
-            8 * 4 * vocabulary * max(pairs, VOCABULARY_ROWS) if self.vocabularies else 0
+            8 * 9 * vocabulary * max(pairs, VOCABULARY_ROWS) if self.vocabularies else 0
         )
 
     def fitting(self, settings: Settings, memory: int) -> Settings:

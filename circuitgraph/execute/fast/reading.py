@@ -37,14 +37,14 @@ class Reading:
 
     def readout(self, logits: Tensor, pairs: Tensor, base: BaseRun) -> Readout:
         """What the metric is given for rows of `pairs`, from their logits [rows, columns or vocab]."""
-        corrupted = self.sides.get(BaseRun.CORRUPTED)
+        sides = {side: values[pairs] for side, values in self.sides.items()}
         return Readout(
             logits=logits.double(),
             answers=self.answers[pairs],
             wrong=self.wrong[pairs],
-            base=self.sides[base][pairs],
-            clean=self.sides[BaseRun.CLEAN][pairs],
-            corrupted=None if corrupted is None else corrupted[pairs],
+            base=sides[base],
+            clean=sides[BaseRun.CLEAN],
+            corrupted=sides.get(BaseRun.CORRUPTED),
         )
 
 
