@@ -19,9 +19,7 @@ from circuitgraph.checks import Checked, SpecLike
 from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.plans import Plan, build_plan, explain_plan
-from circuitgraph.plans.physical import Physical, physical_of
-from circuitgraph.plans.schedule import Executor, parts_of
-from circuitgraph.plans.work import PromptShape
+from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
 from circuitgraph.spec.model import CircuitSection
@@ -81,42 +79,6 @@ def explain(spec: SpecLike, overrides: Sequence[str] = ()) -> str:
     """The plan in words: three readable stages per edge."""
     found = check_spec(spec, overrides)
     return explain_plan(build_plan(found.graph), metric_names(found.spec))
-
-
-def physical_plan(found: Checked, executor: str = "auto") -> tuple[Physical, int | None]:
-    """How a checked spec is run, and the memory this takes beside the model in bytes; torch is not imported.
-
-    Costs are 0 and the memory is None where the model's sizes or the prompts are not known on this machine.
-
-    Raises:
-        InputError: there is no such executor.
-    """
-    from circuitgraph.execute.memory import Load
-    from circuitgraph.execute.settings import Settings
-
-    wanted = executor_named(executor)
-    made = build_plan(found.graph)
-    names = [metric.name for metric in found.spec.metrics]
-    positions = {metrics.lookup(metric.name).read(metric.parameters).position for metric in found.spec.metrics}  # type: ignore[attr-defined]  # every metric's parameters have one
-    prompts = PromptShape(()) if found.prompts is None else PromptShape.of(found.prompts, read=len(positions))
-    physical = physical_of(made, found.shape, prompts, wanted, _columns(found, names))
-    if not physical.forward or found.prompts is None:
-        return physical, None
-    parts = parts_of(made, found.shape, prompts, wanted)
-    sides = 2 if found.prompts.paired else 1
-    load = Load.of(found.shape, parts, prompts.lengths, sides, names, BYTES[found.spec.model.dtype])
-    return physical, load.predicted(Settings())
-
-
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-"""Of a number, by dtype."""
-
-
-def _columns(found: Checked, names: Sequence[str]) -> int | None:
-    """Columns of the vocabulary that metrics read for a pair; None = all."""
-    if found.prompts is None or not all(metrics.lookup(name).answers_only for name in names):
-        return None
-    return max(len(pair.answers) + len(pair.wrong_answers) for pair in found.prompts.pairs)
 
 
 def executor_named(name: str) -> Executor:

@@ -104,6 +104,7 @@ class Prepared:
         self.executor = executor
         self.settings: Settings = Settings(threads=threads_for(self.model.shape))
         self._memory = memory
+        self._short: int | None = None
         self.audit = Audit(self.model, found.spec.intervention.seed) if executor is Executor.AUTO else None
         self._progress = progress
         self.halvings: int = 0
@@ -175,7 +176,17 @@ class Prepared:
     def _fitting(self, plans: Sequence[Plan], prompts: PromptSet) -> Settings:
         """Sizes that fit into the memory."""
         memory = self._memory or int(SHARE * free_memory(self.model.device))
-        return self.load_of(plans, prompts).fitting(self.settings, memory)
+        load = self.load_of(plans, prompts)
+        settings = load.fitting(self.settings, memory)
+        least = load.predicted(settings)
+        self._short = None if self._memory is None or least <= memory else least
+        return settings
+
+    def _short_warning(self) -> str | None:
+        """What a reader should know if the memory that was asked for cannot be kept to."""
+        if self._short is None:
+            return None
+        return f"memory: about {self._short / 2**20:,.1f} MiB are needed, a pair and a token at a time"
 
     def _halve(self, settings: Settings) -> None:
         """Memory ran out: the run goes on with less at once."""

@@ -124,6 +124,7 @@ class Running(Prepared):
             stretched_warning(rows, measured),
             self._without_rivals(),
             self._halved_warning(),
+            self._short_warning(),
         )
         warnings = (*self.checked.warnings, *(warning for warning in found if warning is not None))
         return (*judged, *rows[len(first) :]), baseline, warnings

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, str] = {
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
+    "explaining": "catalog checks execute plans",
     "reading": "errors spec checks execute prepared results",
     "judging": "checks errors evaluation graph results spec stats tables",
     "evaluation": "checks errors graph nodes plans prepared results spec stats",
@@ -51,8 +52,8 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery execute evaluation judging prepared running reading results drawing",
-    "cli": "__init__ api checks discovery evaluation judging spec plans prepared results tables",
+    "api": "discovery evaluation judging prepared running reading results drawing",
+    "cli": "__init__ api checks discovery evaluation explaining judging spec plans prepared results tables",
     "__init__": "api discovery errors evaluation judging spec graph plans results",
 }
 

@@ -213,6 +213,14 @@ def test_what_is_taken_for_memory_that_ran_out(spec, monkeypatch, error):
     assert sizes[:2] == [2048, 1024]
 
 
+def test_memory_that_nothing_fits_into_is_told(spec):
+    overrides = ["baseline.edges=1", "metrics=[logit_diff]"]
+    said = "memory: about "
+    assert not any(w.startswith(said) for w in cg.run(spec, overrides=overrides, memory=2**30).warnings)
+    (warning,) = (w for w in cg.run(spec, overrides=overrides, memory=1).warnings if w.startswith(said))
+    assert warning.endswith("MiB are needed, a pair and a token at a time")
+
+
 @pytest.mark.usefixtures("_loaded_once")
 def test_where_memory_runs_out_a_run_goes_on_with_half_as_much_at_once(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "PART_EXPERIMENTS", 3)

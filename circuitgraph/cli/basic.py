@@ -48,7 +48,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what will be done for each edge: its three stages, and what they cost."""
-    from circuitgraph.api import metric_names, physical_plan
+    from circuitgraph.api import executor_named, metric_names
+    from circuitgraph.explaining import physical_plan
     from circuitgraph.plans import (
         PromptShape,
         build_plan,
@@ -65,7 +66,7 @@ def plan(
     made = build_plan(checked.graph)
     cost = cost_of(made)
     prompts = None if checked.prompts is None else PromptShape(tuple(map(len, checked.prompts.pairs)))
-    how = physical_plan(checked, executor) if physical else None
+    how = physical_plan(checked, executor_named(executor)) if physical else None
     if as_json:
         counts = {name: getattr(cost, name) for name in (*cost.__slots__, "forwards")}
         tokens = None if prompts is None else {"prompts": len(prompts.lengths), "tokens": prompts.tokens}

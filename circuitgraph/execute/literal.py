@@ -40,8 +40,6 @@ from circuitgraph.plans.types import (
 )
 from circuitgraph.spec.model import BaseRun
 
-NAME = "literal"
-
 
 def refuses(experiment: Experiment) -> str | None:
     """Why this executor cannot run an experiment; None if it can."""

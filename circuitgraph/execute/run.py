@@ -10,7 +10,7 @@ from circuitgraph.execute.bind import BoundMetric
 from circuitgraph.execute.literal import refuse_all
 from circuitgraph.execute.parts import Parts, Progress
 from circuitgraph.execute.references import Reference, unfit
-from circuitgraph.execute.settings import Settings
+from circuitgraph.execute.settings import DEFAULT, Settings
 from circuitgraph.execute.spots import output_spot, value_spots
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site
@@ -20,8 +20,6 @@ from circuitgraph.plans.work import PromptShape
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
 from circuitgraph.spec.model import BaseRun, PromptsSpec
-
-DEFAULT = Settings()
 
 
 def execute(

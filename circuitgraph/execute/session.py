@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from circuitgraph.execute.bind import BoundMetric, bind_batches
 from circuitgraph.execute.literal import LiteralExecutor, cached_sites, refuse_all
 from circuitgraph.execute.parts import Table
-from circuitgraph.execute.run import DEFAULT, reference_values
+from circuitgraph.execute.run import reference_values
+from circuitgraph.execute.settings import DEFAULT
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.plans.types import Experiment, Plan

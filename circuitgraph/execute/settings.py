@@ -36,3 +36,6 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """For run.json."""
         return asdict(self)
+
+
+DEFAULT = Settings()

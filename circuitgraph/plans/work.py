@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import MLP, Address, Attention, Head, KVHead, Neuron, Position
+from circuitgraph.nodes import MLP, Address, Attention, Head, Input, KVHead, Neuron, Position, layer_of
 from circuitgraph.plans.routes import Kind, Start, slow_reason, start_of
 from circuitgraph.plans.types import Counterfactual, Experiment, Free, Recorded, Swap, Value
 from circuitgraph.prompts.pairs import Pair, PromptSet
@@ -43,6 +43,13 @@ class PromptShape:
     def tokens(self) -> int:
         """Tokens of all clean prompts."""
         return sum(self.lengths)
+
+    def changed(self, write: Value) -> int:
+        """At how many tokens of all pairs an output is replaced by another value, as far as the prompts tell."""
+        if write.address.position is not None:
+            return len(self.lengths)
+        firsts = self.first if isinstance(write.source, Counterfactual) and self.first else (0,) * len(self.lengths)
+        return sum(length - first for length, first in zip(self.lengths, firsts, strict=True))
 
     def suffixes(self, experiment: Experiment) -> Iterator[tuple[int, int]]:
         """For each pair, its length and how many of its tokens may differ from the base run."""
@@ -113,21 +120,6 @@ class Sizes:
         return tokens * self.kv + asking * (self.q + self.mix * length + self.out + self.mlp)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Operations by stage."""
-
-    cache: int = 0
-    isolate: int = 0
-    propagate: int = 0
-    unembed: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.cache + self.isolate + self.propagate + self.unembed
-
-
 def forward_work(shape: ModelShape, prompts: PromptShape, *, logits: bool = True) -> int:
     """A plain forward pass over all prompts; with the logits of every token, as models compute them."""
     sizes = Sizes.of(shape)
@@ -142,45 +134,74 @@ def propagation_work(experiment: Experiment, shape: ModelShape, prompts: PromptS
     sizes, start = Sizes.of(shape), start_of(experiment, shape)
     if sizes is None:
         return 0
+    whole_last = start.kind is Kind.EDITED and any(
+        layer_of(write.address.node) in (None, shape.layers - 1, shape.layers)
+        for write in experiment.propagate.writes
+        if not isinstance(write, Swap) and not isinstance(write.address.node, Input)
+    )
     return sum(
-        _after(start, sizes, shape, length, tokens, prompts.read) if tokens > 0 else 0
+        _after(start, sizes, shape, length, tokens, prompts.read, whole_last) if tokens > 0 else 0
         for length, tokens in prompts.suffixes(experiment)
     )
 
 
-def _after(start: Start, sizes: Sizes, shape: ModelShape, length: int, tokens: int, read: int) -> int:
-    """What comes after a change, for one pair."""
+def _after(start: Start, sizes: Sizes, shape: ModelShape, length: int, tokens: int, read: int, whole_last: bool) -> int:
+    """What comes after a change, for one pair; `whole_last`: all tokens have queries in the last block."""
     last = start.point >= 2 * shape.layers - 1 and start.kind is not Kind.EDITED
     asking = read if last else tokens
     total = asking * (2 * sizes.mix // shape.heads * length + sizes.head) if start.kind is Kind.HEAD else 0
     if start.point % 2:
         total += asking * sizes.mlp
     layers = range((start.point + 1) // 2, shape.layers)
-    trimmed = start.kind is not Kind.EDITED
     return total + sum(
-        sizes.block(length, tokens, read if layer == shape.layers - 1 and trimmed else None) for layer in layers
+        sizes.block(length, tokens, read if layer == shape.layers - 1 and not whole_last else None) for layer in layers
     )
 
 
 def isolation_work(experiments: Sequence[Experiment], shape: ModelShape, prompts: PromptShape) -> int:
-    """Stage 2 of experiments that share their streams."""
+    """Stage 2 of experiments that share their streams: each part of it once."""
     sizes, known, total = Sizes.of(shape), set[Hashable](), 0
     if sizes is None:
         return 0
     for experiment in experiments:
-        tokens = sum(max(0, some) for _, some in prompts.suffixes(experiment))
-        for isolation in experiment.isolations:
-            stream = (experiment.base, isolation.writes, isolation.free)
-            for address in isolation.record:
-                for part, cost in _reading(address, sizes):
-                    if (stream, part) not in known:
-                        known.add((stream, part))
-                        total += cost * tokens * experiment.repeat
-                for layer in _sweep(isolation.free, isolation.writes, address, shape):
-                    if (stream, layer) not in known:
-                        known.add((stream, layer))
-                        total += sizes.mlp * tokens * experiment.repeat
+        for part, cost in _isolating(experiment, sizes, shape, prompts):
+            if part not in known:
+                known.add(part)
+                total += cost * experiment.repeat
     return total
+
+
+def _isolating(
+    experiment: Experiment, sizes: Sizes, shape: ModelShape, prompts: PromptShape
+) -> Iterator[tuple[Hashable, int]]:
+    """The parts of an experiment's stage 2, and of writing the outputs that it replaces; equal ones are shared."""
+    landed = start_of(experiment, shape).kind is Kind.LANDED
+    for writes in (*(i.writes for i in experiment.isolations), *((experiment.propagate.writes,) * landed)):
+        for write in writes:
+            if isinstance(write, Value):
+                yield (experiment.base, write), _writing(write, sizes, shape) * prompts.changed(write)
+    for isolation in experiment.isolations:
+        stream = (experiment.base, isolation.writes, isolation.free)
+        # What a stream leads to is read at all tokens that it changes, also for a receiver at one of them.
+        changed = [prompts.changed(write) for write in isolation.writes if isinstance(write, Value)]
+        tokens = max(changed, default=sum(max(0, some) for _, some in prompts.suffixes(experiment)))
+        for address in isolation.record:
+            yield from (((stream, part), cost * tokens) for part, cost in _reading(address, sizes))
+            swept = _sweep(isolation.free, isolation.writes, address, shape)
+            yield from (((stream, layer), sizes.mlp * tokens) for layer in swept)
+
+
+def _writing(write: Value, sizes: Sizes, shape: ModelShape) -> int:
+    """What it takes to write another output into the stream, for one token."""
+    match write.address.node:
+        case Head():
+            return sizes.head
+        case Attention():
+            return sizes.out
+        case Neuron():
+            return 2 * (shape.d_model or 0)
+        case _:
+            return 0
 
 
 def _reading(address: Address, sizes: Sizes) -> Iterator[tuple[Hashable, int]]:

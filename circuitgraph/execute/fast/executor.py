@@ -23,13 +23,11 @@ from circuitgraph.execute.fast.groups import Groups
 from circuitgraph.execute.fast.kept import Kept
 from circuitgraph.execute.fast.reading import Readings
 from circuitgraph.execute.references import Reference
+from circuitgraph.execute.settings import DEFAULT
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.models.threads import fitting_threads
 from circuitgraph.spec.model import BaseRun
-
-TOKENS = 2048
-"""Tokens of a stack, where nothing else is said."""
 
 
 class FastExecutor:
@@ -43,7 +41,7 @@ class FastExecutor:
         *,
         sites: Mapping[BaseRun, Collection[Site]],
         reference: Reference | None = None,
-        tokens: int = TOKENS,
+        tokens: int = DEFAULT.tokens,
     ) -> None:
         """Cache the runs of a batch.
 

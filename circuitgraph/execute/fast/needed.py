@@ -8,7 +8,7 @@ from circuitgraph.execute.spots import input_spots, value_spots
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Residual
-from circuitgraph.plans.routes import Kind, start_of
+from circuitgraph.plans.routes import start_of
 from circuitgraph.plans.types import Counterfactual, Experiment, Free, Recorded, Value
 from circuitgraph.spec.model import BaseRun
 
@@ -39,10 +39,10 @@ def _of_base(experiment: Experiment, shape: ModelShape) -> Iterator[Site]:
     for write in experiment.writes:
         if isinstance(write, Value):
             yield from (spot.site for spot in value_spots(write, shape))
+            if write.address.ports:
+                yield from _answering(write.address, shape)
         elif isinstance(write, Recorded):
             yield from _answering(write.address, shape)
-    if start.kind is Kind.HEAD:
-        yield from _answering(experiment.propagate.writes[0].address, shape)  # type: ignore[union-attr]  # no swap
     for isolation in experiment.isolations:
         for address in isolation.record:
             yield from _reading(address, shape)
