@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuitgraph.checks import SpecLike, check
+from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError
 from circuitgraph.execute.weights import heads_of, read_weights
+from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.prepared import Progress, fetched, load
+from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.attention import AttentionTable, attention_table
 from circuitgraph.spec.overrides import Options
 
@@ -24,9 +26,21 @@ def read_attention(
     """
     found = check(spec, overrides, options)
     found, prompts = fetched(found, lambda: check(spec, overrides, options))
+    return attention_of(found, load(found), prompts, progress)
+
+
+def attention_of(
+    found: Checked, model: TransformerModel, prompts: PromptSet, progress: Progress = lambda _done, _total: None
+) -> AttentionTable:
+    """What the attention section of a checked spec asks for, of a loaded model.
+
+    Raises:
+        NotFiniteError: NaN or infinity in a weight; the message names the head.
+        InputError: there is no such section.
+    """
     if found.attention is None:
         raise InputError("the spec has no attention section")
-    read = read_weights(load(found), prompts, found.attention, progress)
+    read = read_weights(model, prompts, found.attention, progress)
     return attention_table(
         found.attention,
         heads_of(found.attention),

@@ -18,6 +18,7 @@ from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_arrow, clai
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.prepared import Prepared, Progress
+from circuitgraph.reading import attention_of
 from circuitgraph.results import (
     Measured,
     RunDirectory,
@@ -27,6 +28,7 @@ from circuitgraph.results import (
     with_percentiles,
     with_verdicts,
 )
+from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.records import Row
 from circuitgraph.spec.model import BaseRun
 
@@ -57,7 +59,7 @@ class Running(Prepared):
         origin = self.origin(self.plan)
         if out is None:
             measured = [item for part in self._measure(frozenset()) for item in part]
-            return self._result(measured, *self._rows(measured), origin, None)
+            return self._result(measured, *self._rows(measured), self._attention(), origin, None)
         with RunDirectory.create(out, origin, self.spec_text, resume=resume, replace=replace) as directory:
             self._go_on(directory)
             origin = {key: directory.record[key] for key in origin}
@@ -68,14 +70,20 @@ class Running(Prepared):
             measured = list(directory.measured())
             rows, baseline, warnings = self._rows(measured)
             primary = [row for row in rows if row.metric == self.metrics[0].column]
+            attention = self._attention()
             directory.finish(
                 rows,
                 baseline=baseline,
+                attention=attention,
                 clusters=self.prompts.clusters,
                 warnings=warnings,
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
-        return self._result(measured, rows, baseline, warnings, origin, str(directory.path))
+        return self._result(measured, rows, baseline, warnings, attention, origin, str(directory.path))
+
+    def _attention(self) -> AttentionTable | None:
+        """What the attention section asks for."""
+        return None if self.checked.attention is None else attention_of(self.checked, self.model, self.prompts)
 
     def _go_on(self, directory: RunDirectory) -> None:
         """Compute as the run did so far, so that its numbers are rounded alike, and write down what changes."""
@@ -148,6 +156,7 @@ class Running(Prepared):
         rows: tuple[Row, ...],
         baseline: tuple[Row, ...],
         warnings: tuple[str, ...],
+        attention: AttentionTable | None,
         origin: dict[str, Any],
         directory: str | None,
     ) -> RunResult:
@@ -161,5 +170,6 @@ class Running(Prepared):
             warnings=warnings,
             directory=directory,
             baseline=baseline,
+            attention=attention,
             audit=None if self.audit is None else self.audit.findings,
         )

@@ -363,3 +363,9 @@ def test_what_tokens_there_are_is_not_known_without_a_tokenizer(tmp_path):
         cg.check(path)
     found = cg.check(path, ["attention.from=[A]"])
     assert (found.attention, found.prompts) == (None, None)
+
+
+def test_a_run_reads_it_too_and_keeps_it(tmp_path):
+    result = cg.run(IOI_MINI, out=tmp_path / "run", overrides=["prompts.generator.n=8"])
+    assert result.attention == cg.attention(IOI_MINI, overrides=["prompts.generator.n=8"])
+    assert cg.load_run(tmp_path / "run").attention == result.attention

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import circuitgraph as cg
-from circuitgraph import prepared
+from circuitgraph import prepared, reading
 from circuitgraph.cli.shared import ProgressBar
 from circuitgraph.cli.sizes import bytes_of
 from circuitgraph.errors import InputError, RefusedError
@@ -76,7 +76,8 @@ def _loaded_once(monkeypatch) -> None:
             loaded["model"] = load(found)
         return loaded["model"]
 
-    monkeypatch.setattr(prepared, "load", once)
+    for part in (prepared, reading):
+        monkeypatch.setattr(part, "load", once)
 
 
 @pytest.fixture
@@ -268,7 +269,7 @@ import json, resource, sys
 from pathlib import Path
 import torch
 import circuitgraph as cg
-from circuitgraph import prepared
+from circuitgraph import prepared, reading
 torch.set_num_threads(1)
 spec, out, room = sys.argv[1], sys.argv[2], int(sys.argv[3])
 load, loaded = prepared.load, []

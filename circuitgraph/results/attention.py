@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.nodes import Head
+from circuitgraph.results.columns import read_records, write_records
 from circuitgraph.stats import intervals, sample_warning
 
 if TYPE_CHECKING:
@@ -69,6 +71,27 @@ class AttentionTable:
     def to_json(self) -> dict[str, Any]:
         """The table as plain data."""
         return asdict(self)
+
+    def write(self, path: Path) -> None:
+        """Write it as Parquet: the fields of a row as columns, all else in the file's metadata.
+
+        Raises:
+            FileError: the file cannot be written; nothing is left behind.
+        """
+        about = self.to_json()
+        del about["rows"]
+        write_records(path, AttentionRow, self.rows, about)
+
+    @classmethod
+    def read(cls, path: Path) -> AttentionTable:
+        """What `write` wrote.
+
+        Raises:
+            FileError: missing or damaged.
+        """
+        rows, about = read_records(path, AttentionRow)
+        listed: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
+        return cls(rows=rows, **listed)
 
 
 def attention_table(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,16 @@ from circuitgraph.results.records import Measured, Row
 if TYPE_CHECKING:
     import pyarrow
 
+
+class Record(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+R = TypeVar("R", bound=Record)
+_ABOUT = "circuitgraph"
+"""The key of a file's metadata under which is written what is true of all its rows."""
 _ROWS_AT_ONCE = 1_000_000
 """Rows of effects.parquet built in memory at a time."""
 
@@ -147,13 +158,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     Raises:
         FileError: the file cannot be written; nothing is left behind.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64()}
-    schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(Row)])
-    table = pa.table([pa.array([getattr(row, f.name) for row in rows], f.type) for f in schema], schema=schema)
-    write_whole(path, lambda file: parquet.write_table(table, file))
+    write_records(path, Row, rows)
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -162,9 +167,41 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     Raises:
         FileError: missing, damaged, or without a column that every version has.
     """
-    table = _read(path, [field.name for field in fields(Row) if field.default is MISSING])
-    known = [field.name for field in fields(Row) if field.name in table.column_names]
-    return tuple(Row(**row) for row in table.select(known).to_pylist())
+    return read_records(path, Row)[0]
+
+
+def write_records(path: Path, kind: type[R], rows: Sequence[R], about: Mapping[str, Any] | None = None) -> None:
+    """A table of one row per record, its fields as columns, with what is true of all of them beside it.
+
+    Args:
+        kind: a dataclass of text, numbers and truth values (or None).
+        about: JSON types; kept in the file's metadata.
+
+    Raises:
+        FileError: the file cannot be written; nothing is left behind.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
+    schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(kind)])
+    if about is not None:
+        schema = schema.with_metadata({_ABOUT: json.dumps(about, ensure_ascii=False, allow_nan=False)})
+    table = pa.table([pa.array([getattr(row, f.name) for row in rows], f.type) for f in schema], schema=schema)
+    write_whole(path, lambda file: parquet.write_table(table, file))
+
+
+def read_records(path: Path, kind: type[R]) -> tuple[tuple[R, ...], dict[str, Any]]:
+    """What `write_records` wrote; columns this version does not know are left out.
+
+    Raises:
+        FileError: missing, damaged, or without a column that every version has.
+    """
+    table = _read(path, [field.name for field in fields(kind) if field.default is MISSING])
+    known = [field.name for field in fields(kind) if field.name in table.column_names]
+    about = (table.schema.metadata or {}).get(_ABOUT.encode())
+    rows = tuple(kind(**row) for row in table.select(known).to_pylist())
+    return rows, {} if about is None else json.loads(about)
 
 
 def _read(path: Path, needed: Sequence[str]) -> pyarrow.Table:

@@ -6,7 +6,9 @@
     edges.parquet     the table                            ┐
     effects.parquet   every pair's values                  ├ at the end
     baseline.parquet  random edges, if they are asked for  │
-    circuit.svg       the drawing                          ┘
+    attention.parquet what heads attend to, the same       │
+    circuit.svg       the drawing                          │
+    plots/            heat maps and charts                 ┘
     .lock             while a process writes
 
 A directory that is no run directory is never written into. A run is continued only when it is asked
@@ -19,15 +21,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.results import lock
+from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.columns import read_measured, write_effects, write_part, write_rows
-from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_json, write_text
+from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_bytes, write_json, write_text
 from circuitgraph.results.manifest import (
+    ATTENTION,
     BASELINE,
     DRAWING,
     EDGES,
@@ -38,6 +43,7 @@ from circuitgraph.results.manifest import (
     KEPT,
     MANIFEST,
     PARTS,
+    PLOTS,
     SPEC,
     Status,
     differences,
@@ -184,14 +190,17 @@ class RunDirectory:
         baseline: Sequence[Row] = (),
         clusters: Sequence[str] | None = None,
         warnings: Sequence[str] = (),
+        attention: AttentionTable | None = None,
         draw: Callable[[], str] | None = None,
+        plots: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Write tables and drawing and set status done; a run that replaces another takes its place.
+        """Write tables and drawings and set status done; a run that replaces another takes its place.
 
         Args:
             rows: the table; each row's values per pair are taken from the parts.
             baseline: the table of random edges.
             draw: gives the SVG text; called when the tables are on disk.
+            plots: file name → what is in it.
 
         Raises:
             FileError: a file cannot be written.
@@ -201,11 +210,23 @@ class RunDirectory:
         write_effects(self._at / EFFECTS, [found[row.id, row.metric] for row in rows], clusters)
         if baseline:
             write_rows(self._at / BASELINE, baseline)
+        if attention is not None:
+            attention.write(self._at / ATTENTION)
         if draw is not None:
             write_text(self._at / DRAWING, draw())
+        self._write_plots(plots or {})
         self._save(Status.DONE, warnings=list(warnings), finished=now())
         if self._at != self.path:
             self._take_place()
+
+    def _write_plots(self, plots: Mapping[str, bytes]) -> None:
+        if not plots:
+            return
+        directory = self._at / PLOTS
+        with file_errors("write", directory):
+            directory.mkdir(exist_ok=True)
+        for name, content in plots.items():
+            write_bytes(directory / name, content)
 
     def _take_place(self) -> None:
         before = _beside(self.path, "old")
@@ -242,7 +263,7 @@ def _begin(at: Path, manifest: Mapping[str, Any], spec_text: str, before: Mappin
     write_text(at / SPEC, spec_text)
     with file_errors("write", at / PARTS):
         (at / PARTS).mkdir(exist_ok=True)
-        for leftover in [*at.glob(f"*{PARTIAL}"), *(at / PARTS).glob(f"*{PARTIAL}")]:
+        for leftover in chain.from_iterable(place.glob(f"*{PARTIAL}") for place in (at, at / PARTS, at / PLOTS)):
             leftover.unlink()
     return record
 
@@ -275,7 +296,7 @@ def _occupied(path: Path, found: Mapping[str, Any]) -> InputError:
 
 def _check_only_ours(path: Path) -> None:
     """Refuse to delete a directory that holds anything a run does not write."""
-    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, DRAWING, lock.NAME}
+    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, ATTENTION, DRAWING, PLOTS, lock.NAME}
     with file_errors("read", path):
         other = sorted(e.name for e in path.iterdir() if e.name not in ours and not e.name.endswith(PARTIAL))
     if other or inspect(path) is None:

@@ -10,8 +10,18 @@ from circuitgraph.errors import FileError, InputError, SpecError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
 from circuitgraph.nodes import parse_position
 from circuitgraph.plans import Plan, build_plan, plan_hash
+from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.columns import read_measured, read_rows
-from circuitgraph.results.manifest import BASELINE, EDGES, EFFECTS, MANIFEST, SPEC, Status, read_manifest
+from circuitgraph.results.manifest import (
+    ATTENTION,
+    BASELINE,
+    EDGES,
+    EFFECTS,
+    MANIFEST,
+    SPEC,
+    Status,
+    read_manifest,
+)
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import Findings, RunResult
 from circuitgraph.spec import read_spec
@@ -42,6 +52,7 @@ def load_run(path: str | Path) -> RunResult:
         warnings=tuple(manifest.get("warnings", ())),
         directory=str(directory),
         baseline=read_rows(directory / BASELINE) if (directory / BASELINE).exists() else (),
+        attention=AttentionTable.read(attention) if (attention := directory / ATTENTION).exists() else None,
         audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
 

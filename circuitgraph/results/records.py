@@ -15,6 +15,8 @@ from circuitgraph.plans.types import Plan
 if TYPE_CHECKING:
     import pandas
 
+    from circuitgraph.results.attention import AttentionTable
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -132,6 +134,8 @@ class RunResult:
     """The random edges that `baseline:` asks for, under the first metric."""
     audit: Findings | None = None
     """None where no audit was asked for."""
+    attention: AttentionTable | None = None
+    """What heads attend to, where the spec has `attention:`."""
 
     @property
     def primary(self) -> tuple[Row, ...]:
