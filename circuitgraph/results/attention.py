@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.nodes import Head
-from circuitgraph.results.columns import read_records, write_records
+from circuitgraph.results.tablefiles import read_records, write_records
 from circuitgraph.stats import intervals, sample_warning
 
 if TYPE_CHECKING:

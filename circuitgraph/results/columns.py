@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitgraph.errors import FileError
-from circuitgraph.results.files import file_errors, write_whole
+from circuitgraph.results.files import write_whole
 from circuitgraph.results.records import Measured, Row
+from circuitgraph.results.tablefiles import read_records, read_table, write_records
 
 if TYPE_CHECKING:
     import pyarrow
 
-
-class Record(Protocol):
-    """Any dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-R = TypeVar("R", bound=Record)
-_ABOUT = "circuitgraph"
-"""The key of a file's metadata under which is written what is true of all its rows."""
 _ROWS_AT_ONCE = 1_000_000
 """Rows of effects.parquet built in memory at a time."""
 
@@ -126,7 +115,7 @@ def read_measured(path: Path) -> Iterator[Measured]:
     Raises:
         FileError: missing, damaged, or not such a file.
     """
-    table = _read(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched"])
+    table = read_table(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched"])
     pair = table["pair"].to_numpy()
     order = np.arange(len(pair))
     if not np.array_equal(pair, order - np.maximum.accumulate(np.where(pair == 0, order, 0))):
@@ -168,52 +157,3 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         FileError: missing, damaged, or without a column that every version has.
     """
     return read_records(path, Row)[0]
-
-
-def write_records(path: Path, kind: type[R], rows: Sequence[R], about: Mapping[str, Any] | None = None) -> None:
-    """A table of one row per record, its fields as columns, with what is true of all of them beside it.
-
-    Args:
-        kind: a dataclass of text, numbers and truth values (or None).
-        about: JSON types; kept in the file's metadata.
-
-    Raises:
-        FileError: the file cannot be written; nothing is left behind.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
-    schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(kind)])
-    if about is not None:
-        schema = schema.with_metadata({_ABOUT: json.dumps(about, ensure_ascii=False, allow_nan=False)})
-    table = pa.table([pa.array([getattr(row, f.name) for row in rows], f.type) for f in schema], schema=schema)
-    write_whole(path, lambda file: parquet.write_table(table, file))
-
-
-def read_records(path: Path, kind: type[R]) -> tuple[tuple[R, ...], dict[str, Any]]:
-    """What `write_records` wrote; columns this version does not know are left out.
-
-    Raises:
-        FileError: missing, damaged, or without a column that every version has.
-    """
-    table = _read(path, [field.name for field in fields(kind) if field.default is MISSING])
-    known = [field.name for field in fields(kind) if field.name in table.column_names]
-    about = (table.schema.metadata or {}).get(_ABOUT.encode())
-    rows = tuple(kind(**row) for row in table.select(known).to_pylist())
-    return rows, {} if about is None else json.loads(about)
-
-
-def _read(path: Path, needed: Sequence[str]) -> pyarrow.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    with file_errors("read", path):
-        try:
-            table = parquet.ParquetFile(path).read()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise FileError(f"cannot read {path}: it is damaged or no Parquet file ({error})") from error
-    missing = [name for name in needed if name not in table.column_names]
-    if missing:
-        raise FileError(f"cannot read {path}: it has no column {', '.join(missing)}")
-    return table
