@@ -6,7 +6,20 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import attention, check, discover, evaluate, explain, load, load_run, plan, render, run, test
+    from circuitgraph.api import (
+        attention,
+        attribution,
+        check,
+        discover,
+        evaluate,
+        explain,
+        load,
+        load_run,
+        plan,
+        render,
+        run,
+        test,
+    )
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.evaluation.records import Evaluation
@@ -14,6 +27,7 @@ if TYPE_CHECKING:
     from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
     from circuitgraph.results.attention import AttentionTable
+    from circuitgraph.results.attribution import AttributionTable
     from circuitgraph.results.records import RunResult
     from circuitgraph.spec.model import CircuitSpec
 
@@ -21,11 +35,25 @@ __version__ = _version("circuitgraph")
 
 _HOME = {
     **dict.fromkeys(
-        ("attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test"),
+        (
+            "attention",
+            "attribution",
+            "check",
+            "discover",
+            "evaluate",
+            "explain",
+            "load",
+            "load_run",
+            "plan",
+            "render",
+            "run",
+            "test",
+        ),
         "circuitgraph.api",
     ),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "AttentionTable": "circuitgraph.results.attention",
+    "AttributionTable": "circuitgraph.results.attribution",
     "CircuitGraph": "circuitgraph.graph.claims",
     "Evaluation": "circuitgraph.evaluation.records",
     "CircuitSpec": "circuitgraph.spec.model",
@@ -36,9 +64,10 @@ _HOME = {
 }
 
 __all__ = [
-    "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation", "Plan",
-    "RunResult", "SpecError", "Verdicts",
-    "attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test",
+    "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
+    "Plan", "RunResult", "SpecError", "Verdicts",
+    "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
+    "run", "test",
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
+    from circuitgraph.results.attribution import AttributionTable
     from circuitgraph.results.records import RunResult
 
 EXECUTORS = tuple(executor.value for executor in Executor)
@@ -213,6 +214,41 @@ def attention(
     return read_attention(spec, options, overrides, progress or (lambda _done, _total: None))
 
 
+def attribution(
+    spec: SpecLike,
+    *,
+    unit: str | None = None,
+    of: str | None = None,
+    at: str | Sequence[str] | None = None,
+    tokens: bool | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> AttributionTable:
+    """Direct logit attribution: the metric as a sum over what each component writes towards it (docs/attribution.md).
+
+    Arguments win over the spec's `attribution:` section; a spec without one is read with its defaults.
+
+    Args:
+        unit: `component`, `head` or `neuron`.
+        of: `clean`, `corrupted` or `difference` (clean − corrupted).
+        at: positions to read at, each by itself; where the metric is read, if not given.
+        tokens: whether heads are split by the token that they attended to.
+        progress: called with (prompts read, prompts in all).
+
+    Raises:
+        SpecError: everything that is wrong with the spec, or with an argument; no metric that is linear in the
+            logits; a model whose logits pass a soft cap.
+        ModelError, AuditError: the model cannot be loaded, or does not pass its proofs; or the sum is not the metric.
+        NotFiniteError: NaN or infinity in a value; the message names the component.
+    """
+    from circuitgraph.reading import read_attribution  # imports torch
+
+    positions = [at] if isinstance(at, str) else at
+    given = {"unit": unit, "of": of, "at": None if positions is None else list(positions), "tokens": tokens}
+    options = Options("attribution", {key: value for key, value in given.items() if value is not None})
+    return read_attribution(spec, options, overrides, progress or (lambda _done, _total: None))
+
+
 def discover(
     spec: SpecLike,
     path: str | Path | None = None,
@@ -352,5 +388,6 @@ def load_run(path: str | Path) -> RunResult:
 
 
 __all__ = [
-    "attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test",
+    "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run",
+    "test",
 ]  # fmt: skip

@@ -15,10 +15,11 @@ from circuitgraph.errors import InputError
 from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.settings import Settings
 from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_arrow, claim_id
+from circuitgraph.models.threads import using_threads
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.prepared import Prepared, Progress
-from circuitgraph.reading import attention_of
+from circuitgraph.reading import attention_of, attribution_of
 from circuitgraph.results import (
     Measured,
     RunDirectory,
@@ -29,8 +30,11 @@ from circuitgraph.results import (
     with_verdicts,
 )
 from circuitgraph.results.attention import AttentionTable
+from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.records import Row
 from circuitgraph.spec.model import BaseRun
+
+Readouts = tuple[AttentionTable | None, AttributionTable | None]
 
 
 class Running(Prepared):
@@ -59,7 +63,7 @@ class Running(Prepared):
         origin = self.origin(self.plan)
         if out is None:
             measured = [item for part in self._measure(frozenset()) for item in part]
-            return self._result(measured, *self._rows(measured), self._attention(), origin, None)
+            return self._result(measured, *self._rows(measured), self._readouts(), origin, None)
         with RunDirectory.create(out, origin, self.spec_text, resume=resume, replace=replace) as directory:
             self._go_on(directory)
             origin = {key: directory.record[key] for key in origin}
@@ -70,20 +74,26 @@ class Running(Prepared):
             measured = list(directory.measured())
             rows, baseline, warnings = self._rows(measured)
             primary = [row for row in rows if row.metric == self.metrics[0].column]
-            attention = self._attention()
+            attention, attribution = readouts = self._readouts()
             directory.finish(
                 rows,
                 baseline=baseline,
                 attention=attention,
+                attribution=attribution,
                 clusters=self.prompts.clusters,
                 warnings=warnings,
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
-        return self._result(measured, rows, baseline, warnings, attention, origin, str(directory.path))
+        return self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
 
-    def _attention(self) -> AttentionTable | None:
-        """What the attention section asks for."""
-        return None if self.checked.attention is None else attention_of(self.checked, self.model, self.prompts)
+    def _readouts(self) -> Readouts:
+        """What the sections ask for that patch nothing."""
+        checked, model, prompts = self.checked, self.model, self.prompts
+        with using_threads(self.settings.threads):
+            return (
+                None if checked.attention is None else attention_of(checked, model, prompts),
+                None if checked.attribution is None else attribution_of(checked, model, prompts),
+            )
 
     def _go_on(self, directory: RunDirectory) -> None:
         """Compute as the run did so far, so that its numbers are rounded alike, and write down what changes."""
@@ -156,7 +166,7 @@ class Running(Prepared):
         rows: tuple[Row, ...],
         baseline: tuple[Row, ...],
         warnings: tuple[str, ...],
-        attention: AttentionTable | None,
+        readouts: Readouts,
         origin: dict[str, Any],
         directory: str | None,
     ) -> RunResult:
@@ -170,6 +180,7 @@ class Running(Prepared):
             warnings=warnings,
             directory=directory,
             baseline=baseline,
-            attention=attention,
+            attention=readouts[0],
+            attribution=readouts[1],
             audit=None if self.audit is None else self.audit.findings,
         )

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from circuitgraph.graph.claims import CircuitGraph, claim_arrow
 from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
 from circuitgraph.results.attention import AttentionRow, AttentionTable
+from circuitgraph.results.attribution import AttributionRow, AttributionTable, Total
 from circuitgraph.results.records import Row, RunResult
 
 HEADER = ("experiment", "effect", "95 % interval", "normalized", "q", "percentile", "")
@@ -121,6 +122,47 @@ def _remarks(table: AttentionTable) -> list[str]:
     if errors:
         remarks.append(f"standard errors: at most {max(errors):.2g}; each, with its interval, by --json")
     return remarks
+
+
+def attribution_tables(table: AttributionTable, top: int) -> str:
+    """What components write towards each metric, at each position: the largest first, and what they add up to."""
+    return "\n\n".join(_attribution(table, total, top) for total in table.totals)
+
+
+def _attribution(table: AttributionTable, total: Total, top: int) -> str:
+    rows = [row for row in table.rows if (row.metric, row.at) == (total.metric, total.at)]
+    ranked = sorted(rows, key=lambda row: -abs(row.value))
+    decimals = _decimals(ranked[0].value)
+    lines = [("component", "writes", "95 % interval", "share", "")]
+    lines += [_attributed(row, decimals) for row in ranked[:top]]
+    if rest := ranked[top:]:
+        left = sum(row.value for row in rest)
+        lines.append((f"{len(rest):,} more", f"{left:+.{decimals}f}", "", _share(left, total.value, rest), ""))
+    lines.append(("together", f"{total.value:+.{decimals}f}", "", "", ""))
+    said = {"difference": "difference clean − corrupted"}.get(table.of, f"{table.of} run")
+    return "\n".join(
+        [
+            f"{total.metric} at {total.at}, {said}, {table.n} prompts: {total.value:.4g} = the sum of all rows "
+            f"(to {total.residue:.0e})",
+            "writes = what reaches the metric through the final norm as it was in the run; no effect of anything",
+            "",
+            *aligned(lines, right=range(1, 4)),
+        ]
+    )
+
+
+def _attributed(row: AttributionRow, decimals: int) -> tuple[str, ...]:
+    low, high = row.ci_low, row.ci_high
+    interval, remark = "–", ""
+    if low is not None and high is not None:
+        interval = f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
+        remark = "contains 0" if low <= 0 <= high else ""
+    share = "–" if row.share is None else f"{100 * row.share:+.1f} %"
+    return row.label, f"{row.value:+.{decimals}f}", interval, share, remark
+
+
+def _share(value: float, total: float, rows: Sequence[AttributionRow]) -> str:
+    return "–" if any(row.share is None for row in rows) else f"{100 * value / total:+.1f} %"
 
 
 def aligned(lines: Sequence[tuple[str, ...]], right: Container[int]) -> list[str]:

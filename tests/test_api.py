@@ -70,9 +70,10 @@ def result(path) -> RunResult:
 
 def test_the_public_names():
     assert cg.__all__ == [
-        "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation", "Plan",
-        "RunResult", "SpecError", "Verdicts",
-        "attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test",
+        "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery",
+        "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
+        "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
+        "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, str] = {
     "reading": "errors spec checks prompts models execute prepared results",
     "judging": "checks errors evaluation graph results spec stats tables",
     "evaluation": "checks errors graph nodes plans prepared results spec stats",
-    "running": "errors spec checks graph plans prepared execute results drawing reading",
+    "running": "errors spec checks graph models plans prepared execute results drawing reading",
     "cli": "errors",
     "__main__": "cli",
     "__init__": "",

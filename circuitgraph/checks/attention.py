@@ -12,6 +12,7 @@ from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Position, parse_position
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import AttentionSection, BaseRun, CircuitSpec
+from circuitgraph.spec.source import Loc
 
 
 def attention_reading(
@@ -38,14 +39,19 @@ def _positions(
     texts = section.from_ if side == "from" else section.to
     if texts is None:
         return () if prompts is None else places.shared()
+    return read_positions(texts, ("attention", side), places, findings)
+
+
+def read_positions(texts: tuple[str, ...], loc: Loc, places: Places, findings: Findings) -> tuple[Position, ...]:
+    """A list of positions of a section, each once; what is wrong with them is noted."""
     found: list[Position] = []
     for i, text in enumerate(texts):
         try:
             position = parse_position(text)
         except AddressError as error:  # a spec made in Python without validation; the loader has looked at the others
-            findings.add(("attention", side, i), str(error))
+            findings.add((*loc, i), str(error))
             continue
         if problem := places.problem_with(position):
-            findings.add(("attention", side, i), problem)
+            findings.add((*loc, i), problem)
         found.append(position)
     return tuple(dict.fromkeys(found))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from circuitgraph.checks import needs
 from circuitgraph.checks.attention import attention_reading
+from circuitgraph.checks.attribution import attribution_reading
 from circuitgraph.checks.movement import Movement, Verdict
 from circuitgraph.checks.overlaps import overlap_problem
 from circuitgraph.checks.places import Places, entries_with_patterns, names_of, references
@@ -16,7 +17,7 @@ from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import expand
 from circuitgraph.graph.claims import CircuitGraph, Origin
 from circuitgraph.graph.findings import Findings
-from circuitgraph.graph.reading import AttentionReading
+from circuitgraph.graph.reading import AttentionReading, AttributionReading
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.locate import Location, locate
 from circuitgraph.models.shape import bos_default, read_shape
@@ -53,6 +54,8 @@ class Checked:
     """What `@each` stands for; None = not used, or not known here."""
     attention: AttentionReading | None = None
     """What the attention section asks for; None without one, or without `prompts`."""
+    attribution: AttributionReading | None = None
+    """The same of the attribution section."""
 
 
 SpecLike = CircuitSpec | str | Path
@@ -129,6 +132,7 @@ class _Check:
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
             self._check_movement(spec, graph, movement)
         attention = attention_reading(spec, shape, places, prompts, self.findings)
+        attribution = attribution_reading(spec, shape, places, prompts, self.findings) if readers else None
         found = tuple(dict.fromkeys(self.unchecked)), tuple(dict.fromkeys(self.warnings))
         return Checked(
             self.path,
@@ -142,6 +146,7 @@ class _Check:
             reference=reference,
             each=each,
             attention=attention,
+            attribution=attribution,
         )
 
     def _locate(self, spec: CircuitSpec) -> Location | None:

@@ -1,4 +1,4 @@
-"""The commands that read activations and patch nothing: attention."""
+"""The commands that read activations and patch nothing: attention, attribution."""
 
 from __future__ import annotations
 
@@ -58,3 +58,52 @@ def attention(
         print_json(table.to_json())
         return
     typer.echo(weights_table(table))
+
+
+@app.command()
+def attribution(
+    spec: Spec,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            "--unit", metavar="component|head|neuron", help="What the metric is taken apart into.", show_default="head"
+        ),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", metavar="clean|corrupted|difference", help="Whose metric.", show_default="clean"),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at", metavar="POSITION", help="Where it is read; may be repeated.", show_default="as the metric says"
+        ),
+    ] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Split each head by the token that it attended to.")] = False,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Write all rows, per prompt: .parquet or .csv")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of each table to print.")] = 20,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Take the metric apart into what each component writes towards it (direct logit attribution)."""
+    from circuitgraph import api
+    from circuitgraph.results.attribution import check_output
+    from circuitgraph.tables import attribution_tables
+
+    if output is not None:
+        check_output(output)
+    with ProgressBar(f"{spec}: reading what components write") as progress:
+        table = api.attribution(
+            spec, unit=unit, of=of, at=at, tokens=tokens or None, overrides=set_ or (), progress=progress
+        )
+    for warning in table.warnings:
+        note(f"warning: {warning}")
+    if output is not None:
+        table.save(output)
+        note(f"wrote {output}")
+    if as_json:
+        print_json(table.to_json())
+        return
+    typer.echo(attribution_tables(table, top))

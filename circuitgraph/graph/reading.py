@@ -1,4 +1,4 @@
-"""The attention section with its names resolved: which heads are read, of which group. No model, no files."""
+"""The sections that read and patch nothing, with their names resolved. No model, no files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.references import Member, References
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address, Attention, Head, KVHead, Position, split
-from circuitgraph.spec.model import AttentionSection, BaseRun
+from circuitgraph.spec.model import AttentionSection, AttributionOf, BaseRun, Unit
 from circuitgraph.spec.source import Loc
 
 
@@ -29,6 +29,20 @@ class AttentionReading:
     from_positions: tuple[Position, ...]
     to_positions: tuple[Position, ...]
     run: BaseRun
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionReading:
+    """Metrics to be taken apart: which of the spec's (by index), into what, of which run, and where they are read.
+
+    `at`: None = where each metric is read. `tokens`: positions by which heads are split; None = they are not.
+    """
+
+    metrics: tuple[int, ...]
+    unit: Unit
+    of: AttributionOf
+    at: tuple[Position, ...] | None = None
+    tokens: tuple[Position, ...] | None = None
 
 
 def heads_to_read(

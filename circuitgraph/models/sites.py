@@ -14,6 +14,7 @@ Hook names appear in this file alone.
 | NEURONS(l) | batch, pos, d_mlp | what the MLP's last matrix reads |
 | MLP_OUT(l) | batch, pos, d_model | what the MLP adds to the residual stream |
 | FINAL | batch, pos, d_model | residual stream entering the final norm |
+| EMBED | batch, pos, d_model | token embedding alone, without positions; read only |
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ class SiteKind(StrEnum):
     NEURONS = "neurons"
     MLP_OUT = "mlp_out"
     FINAL = "final"
+    EMBED = "embed"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A kind of place in one layer; FINAL has no layer."""
+    """A kind of place in one layer; FINAL and EMBED have no layer."""
 
     kind: SiteKind
     layer: int = -1
@@ -64,6 +66,7 @@ _HOOKS: dict[SiteKind, str] = {
     SiteKind.NEURONS: "blocks.{}.mlp.out.hook_in",
     SiteKind.MLP_OUT: "blocks.{}.hook_mlp_out",
     SiteKind.FINAL: "ln_final.hook_in",
+    SiteKind.EMBED: "embed.hook_out",
 }
 
 

@@ -7,6 +7,7 @@
     effects.parquet   every pair's values                  ├ at the end
     baseline.parquet  random edges, if they are asked for  │
     attention.parquet what heads attend to, the same       │
+    attribution.parquet   what components write, the same  │
     circuit.svg       the drawing                          │
     plots/            heat maps and charts                 ┘
     .lock             while a process writes
@@ -29,10 +30,12 @@ from typing import Any, Self
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.results import lock
 from circuitgraph.results.attention import AttentionTable
+from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.columns import read_measured, write_effects, write_part, write_rows
 from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_bytes, write_json, write_text
 from circuitgraph.results.manifest import (
     ATTENTION,
+    ATTRIBUTION,
     BASELINE,
     DRAWING,
     EDGES,
@@ -191,6 +194,7 @@ class RunDirectory:
         clusters: Sequence[str] | None = None,
         warnings: Sequence[str] = (),
         attention: AttentionTable | None = None,
+        attribution: AttributionTable | None = None,
         draw: Callable[[], str] | None = None,
         plots: Mapping[str, bytes] | None = None,
     ) -> None:
@@ -212,6 +216,8 @@ class RunDirectory:
             write_rows(self._at / BASELINE, baseline)
         if attention is not None:
             attention.write(self._at / ATTENTION)
+        if attribution is not None:
+            attribution.write(self._at / ATTRIBUTION)
         if draw is not None:
             write_text(self._at / DRAWING, draw())
         self._write_plots(plots or {})
@@ -296,7 +302,7 @@ def _occupied(path: Path, found: Mapping[str, Any]) -> InputError:
 
 def _check_only_ours(path: Path) -> None:
     """Refuse to delete a directory that holds anything a run does not write."""
-    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, ATTENTION, DRAWING, PLOTS, lock.NAME}
+    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, ATTENTION, ATTRIBUTION, DRAWING, PLOTS, lock.NAME}
     with file_errors("read", path):
         other = sorted(e.name for e in path.iterdir() if e.name not in ours and not e.name.endswith(PARTIAL))
     if other or inspect(path) is None:

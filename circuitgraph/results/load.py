@@ -11,9 +11,11 @@ from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
 from circuitgraph.nodes import parse_position
 from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.attention import AttentionTable
+from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.columns import read_measured, read_rows
 from circuitgraph.results.manifest import (
     ATTENTION,
+    ATTRIBUTION,
     BASELINE,
     EDGES,
     EFFECTS,
@@ -53,6 +55,7 @@ def load_run(path: str | Path) -> RunResult:
         directory=str(directory),
         baseline=read_rows(directory / BASELINE) if (directory / BASELINE).exists() else (),
         attention=AttentionTable.read(attention) if (attention := directory / ATTENTION).exists() else None,
+        attribution=AttributionTable.read(taken) if (taken := directory / ATTRIBUTION).exists() else None,
         audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
 

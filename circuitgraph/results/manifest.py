@@ -16,7 +16,7 @@ FORMAT = "circuitgraph run"
 FORMAT_VERSION = 1
 MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
 EDGES, EFFECTS, BASELINE, DRAWING = "edges.parquet", "effects.parquet", "baseline.parquet", "circuit.svg"
-ATTENTION, PLOTS = "attention.parquet", "plots"
+ATTENTION, ATTRIBUTION, PLOTS = "attention.parquet", "attribution.parquet", "plots"
 IDENTITY = {
     "spec_sha256": "spec",
     "plan_sha256": "plan",

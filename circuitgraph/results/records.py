@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
     from circuitgraph.results.attention import AttentionTable
+    from circuitgraph.results.attribution import AttributionTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ class RunResult:
     """None where no audit was asked for."""
     attention: AttentionTable | None = None
     """What heads attend to, where the spec has `attention:`."""
+    attribution: AttributionTable | None = None
+    """What components write towards the metric, where the spec has `attribution:`."""
 
     @property
     def primary(self) -> tuple[Row, ...]:

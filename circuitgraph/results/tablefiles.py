@@ -31,7 +31,7 @@ def write_records(path: Path, kind: type[R], rows: Sequence[R], about: Mapping[s
     """A table of one row per record, its fields as columns, with what is true of all of them beside it.
 
     Args:
-        kind: a dataclass of text, numbers and truth values (or None).
+        kind: a dataclass of text, numbers and truth values (or None), and tuples of numbers.
         about: JSON types; kept in the file's metadata.
 
     Raises:
@@ -41,6 +41,7 @@ def write_records(path: Path, kind: type[R], rows: Sequence[R], about: Mapping[s
     import pyarrow.parquet as parquet
 
     types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
+    types = types | {"tuple[float, ...]": pa.list_(pa.float64())}
     schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(kind)])
     if about is not None:
         schema = schema.with_metadata({_ABOUT: json.dumps(about, ensure_ascii=False, allow_nan=False)})
@@ -57,7 +58,8 @@ def read_records(path: Path, kind: type[R]) -> tuple[tuple[R, ...], dict[str, An
     table = read_table(path, [field.name for field in fields(kind) if field.default is MISSING])
     known = [field.name for field in fields(kind) if field.name in table.column_names]
     about = (table.schema.metadata or {}).get(_ABOUT.encode())
-    rows = tuple(kind(**row) for row in table.select(known).to_pylist())
+    plain = table.select(known).to_pylist()
+    rows = tuple(kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in plain)
     return rows, {} if about is None else json.loads(about)
 
 

@@ -1,15 +1,26 @@
-"""The sections of a spec beside `edges` and `nodes`: the circuit as a whole, baseline, attention, discovery."""
+"""The sections of a spec beside `edges` and `nodes`: the circuit as a whole, baseline, readouts, discovery."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from circuitgraph.catalog.metric_params import PositionText
 from circuitgraph.spec.expect import CircuitExpectSpec
-from circuitgraph.spec.kinds import BaseRun, Count, Integer, NodeText, NodeTexts, Number, Section, SourceKind, as_list
+from circuitgraph.spec.kinds import (
+    BaseRun,
+    Count,
+    Flag,
+    Integer,
+    NodeText,
+    NodeTexts,
+    Number,
+    Section,
+    SourceKind,
+    as_list,
+)
 
 PositionTexts = Annotated[
     tuple[PositionText, ...],
@@ -90,6 +101,43 @@ class AttentionSection(Section):
     """Positions that are attended to; all named ones if not given."""
     run: BaseRun = BaseRun.CLEAN
     """Whose attention: of the clean or of the corrupted prompts."""
+
+
+class Unit(StrEnum):
+    """What a metric is taken apart into."""
+
+    COMPONENT = "component"
+    HEAD = "head"
+    NEURON = "neuron"
+
+
+class AttributionOf(StrEnum):
+    """Whose metric is taken apart."""
+
+    CLEAN = "clean"
+    CORRUPTED = "corrupted"
+    DIFFERENCE = "difference"
+
+
+class AttributionSection(Section):
+    """What `circuitgraph attribution` takes apart: the metric, into what each component writes towards it."""
+
+    noun: ClassVar[str] = "attribution"
+
+    unit: Unit = Unit.HEAD
+    """`component`: whole layers; `head`: heads and whole MLPs; `neuron`: heads and neurons."""
+    of: AttributionOf = AttributionOf.CLEAN
+    """The clean or the corrupted run, or the difference clean − corrupted, each with its own scale of the norm."""
+    at: PositionTexts | None = None
+    """Positions at which it is read, each by itself; where the metric is read if not given."""
+    tokens: Flag = False
+    """Split each head further, by the token that it attended to: named positions, and all others together."""
+
+    @model_validator(mode="after")
+    def _tokens_split_heads(self) -> AttributionSection:
+        if self.tokens and self.unit is Unit.COMPONENT:
+            raise ValueError("tokens splits heads: write unit: head (or neuron)")
+        return self
 
 
 class DiscoverSection(Section):

@@ -14,12 +14,15 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from circuitgraph.spec.aims import (
     AttentionSection,
+    AttributionOf,
+    AttributionSection,
     BaselineSpec,
     CircuitSection,
     DiscoverSection,
     DiscoveryMethod,
     Of,
     RandomSpec,
+    Unit,
 )
 from circuitgraph.spec.expect import CircuitExpectSpec, Expect, ExpectSpec
 from circuitgraph.spec.inputs import ModelSpec, PairSpec, PromptsSpec, ReferenceSpec, ShapeSpec
@@ -46,11 +49,12 @@ from circuitgraph.spec.whole import ALL, AllSpec, ReceiverKind, SenderKind, as_e
 FORMAT_VERSION = 1
 
 __all__ = [
-    "ALL", "FORMAT_VERSION", "Align", "AllSpec", "AttentionSection", "BaseRun", "BaselineSpec", "CircuitExpectSpec",
-    "CircuitSection", "CircuitSpec", "DiscoverSection", "DiscoveryMethod", "EdgeSpec", "ExpectSpec", "GeneratorSpec",
-    "GroupSpec", "InterventionSpec", "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Of",
-    "Overrides", "PairOfEnds", "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "RandomSpec", "ReceiverKind",
-    "ReceiverMode", "ReferenceSpec", "Section", "SenderKind", "ShapeSpec", "SourceKind",
+    "ALL", "FORMAT_VERSION", "Align", "AllSpec", "AttentionSection", "AttributionOf", "AttributionSection", "BaseRun",
+    "BaselineSpec", "CircuitExpectSpec", "CircuitSection", "CircuitSpec", "DiscoverSection", "DiscoveryMethod",
+    "EdgeSpec", "ExpectSpec", "GeneratorSpec", "GroupSpec", "InterventionSpec", "Join", "MetricSpec", "ModelSpec",
+    "NodeSpec", "NodeText", "NodeTexts", "Of", "Overrides", "PairOfEnds", "PairSpec", "PathKind", "PluginSpec",
+    "PromptsSpec", "RandomSpec", "ReceiverKind", "ReceiverMode", "ReferenceSpec", "Section", "SenderKind",
+    "ShapeSpec", "SourceKind", "Unit",
 ]  # fmt: skip
 
 
@@ -220,6 +224,8 @@ class CircuitSpec(Section):
     """Random edges beside each hypothesised one."""
     attention: AttentionSection | None = None
     """What heads attend to: what `attention` prints."""
+    attribution: AttributionSection | None = None
+    """What each component writes towards the metric: what `attribution` prints."""
     discover: DiscoverSection | None = None
     """How to look for edges or nodes: what `discover` does."""
 
@@ -249,6 +255,7 @@ class CircuitSpec(Section):
 
     @model_validator(mode="after")
     def _something_to_measure(self) -> CircuitSpec:
-        if not self.edges and not self.nodes and self.attention is None and self.discover is None:
-            raise ValueError("nothing to measure: give edges, nodes or both (or attention, or discover)")
+        others = (self.attention, self.attribution, self.discover)
+        if not self.edges and not self.nodes and all(section is None for section in others):
+            raise ValueError("nothing to measure: give edges, nodes or both (or attention, attribution, or discover)")
         return self
