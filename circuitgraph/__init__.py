@@ -6,7 +6,20 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitgraph.api import attention, check, discover, evaluate, explain, load, load_run, plan, render, run, test
+    from circuitgraph.api import (
+        attention,
+        check,
+        diagram,
+        discover,
+        evaluate,
+        explain,
+        load,
+        load_run,
+        plan,
+        render,
+        run,
+        test,
+    )
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.evaluation.records import Evaluation
@@ -21,9 +34,9 @@ __version__ = _version("circuitgraph")
 
 _HOME = {
     **dict.fromkeys(
-        ("attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test"),
-        "circuitgraph.api",
+        ("attention", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run"), "circuitgraph.api"
     ),
+    **dict.fromkeys(("plan", "render", "run", "test"), "circuitgraph.api"),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "AttentionTable": "circuitgraph.results.attention",
     "CircuitGraph": "circuitgraph.graph.claims",
@@ -38,7 +51,8 @@ _HOME = {
 __all__ = [
     "AttentionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation", "Plan",
     "RunResult", "SpecError", "Verdicts",
-    "attention", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test",
+    "attention", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run",
+    "test",
 ]  # fmt: skip
 
 
