@@ -28,6 +28,7 @@ from circuitgraph.spec.overrides import Options
 if TYPE_CHECKING:
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.evaluation.records import Evaluation
+    from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
@@ -347,15 +348,17 @@ def diagram(
         RefusedError: the experiment has no stages: a set, or `receivers: add`.
         FileError: the file cannot be written.
     """
-    return draw_stages(check_spec(spec, overrides), experiment, path, title=title)
+    from circuitgraph.unrolled import find_claim
+
+    found = check_spec(spec, overrides)
+    return draw_stages(found, find_claim(found.graph, experiment), path, title=title)
 
 
-def draw_stages(found: Checked, experiment: str, path: str | Path, *, title: str | None = None) -> Path:
-    """`diagram` of a spec that has been checked."""
+def draw_stages(found: Checked, claim: Claim, path: str | Path, *, title: str | None = None) -> Path:
+    """`diagram` of a claim of a spec that has been checked."""
     from circuitgraph.drawing import save
-    from circuitgraph.unrolled import find_claim, picture
+    from circuitgraph.unrolled import picture
 
-    claim = find_claim(found.graph, experiment)
     names, model = metric_names(found.spec), found.location.name
     return save(picture(found.graph, claim, names, model=model, prompts=found.prompts, title=title), path)
 

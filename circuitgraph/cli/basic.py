@@ -121,8 +121,9 @@ def _draw_stages(
     if others:
         raise UsageError("--diagram goes without --all, --explain and --json")
     checked = checked_spec(spec, set_, strict)
-    made = experiment_of(find_claim(checked.graph, experiment), checked.shape)
-    written = api.draw_stages(checked, made.id, output)
+    claim = find_claim(checked.graph, experiment)
+    made = experiment_of(claim, checked.shape)
+    written = api.draw_stages(checked, claim, output)
     typer.echo("\n".join([made.label, *(f"     {line}" for line in explain(made, api.metric_names(checked.spec)))]))
     note(f"wrote {written}")
 

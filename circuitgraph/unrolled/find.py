@@ -49,16 +49,18 @@ def find_claim(graph: CircuitGraph, text: str) -> Claim:
 
 
 def _by_label(graph: CircuitGraph, text: str) -> list[Claim]:
-    found = [claim for claim in graph.claims if text in (claim_label(claim), claim_arrow(claim))]
+    found = [claim for claim in graph.claims if text == claim_label(claim)]
     return found or [claim for claim in graph.claims if claim.label and claim.label.lower() == text.lower()]
 
 
 def _by_address(graph: CircuitGraph, text: str) -> list[Claim]:
+    """Those on these addresses; what has a label of its own only where nothing else is meant."""
     try:
         wanted = _read(text)
     except AddressError:
         return []
-    return [claim for claim in graph.claims if _key(claim) == wanted]
+    found = [claim for claim in graph.claims if _key(claim) == wanted]
+    return [claim for claim in found if not claim.label] or found
 
 
 def _by_id(graph: CircuitGraph, text: str) -> list[Claim]:

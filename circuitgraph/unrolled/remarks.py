@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from circuitgraph.errors import InputError
 from circuitgraph.graph.claims import Claim, claim_arrow, claim_label
 from circuitgraph.graph.shape import ModelShape
@@ -43,25 +41,22 @@ def positions(experiment: Experiment, prompts: PromptSet | None) -> list[str]:
         found.update((place, None) for place in (address.position, address.output) if place is not None)
     if not found:
         return []
-    told = "; ".join(f"@{place}: {_where(place, prompts)}" for place in found)
-    return [f"{told}. A node at a position is changed there and nowhere else."]
+    told = ". ".join(f"@{place} is {_where(place, prompts)}" for place in found)
+    return [f"{told}. A node at a position is changed there and nowhere else; tokens are counted from 0."]
 
 
 def _where(place: Position, prompts: PromptSet | None) -> str:
-    """`token 14 of 15 in every prompt`; the first token of a prompt as written is 0."""
+    """`the last token of every prompt`, `token 4 to 8, by prompt`; the first token of a prompt as written is 0."""
     if prompts is None:
-        return "which token, the prompts say, and they could not be read here"
+        return "named in the prompts, which could not be read here"
     try:
-        indexes = [pair.index(place) - pair.start for pair in prompts.pairs]
+        indexes = {pair.index(place) - pair.start for pair in prompts.pairs}
+        last = all(pair.index(place) == len(pair) - 1 for pair in prompts.pairs)
     except InputError:
         return "not in every prompt"
-    lengths = {len(pair) - pair.start for pair in prompts.pairs}
-    last = all(len(pair) - 1 - pair.start == index for pair, index in zip(prompts.pairs, indexes, strict=True))
-    if max(indexes) < 0:
+    low, high = min(indexes), max(indexes)
+    if high < 0:
         return "the BOS token"
-    return f"token {_span(indexes)} of {_span(lengths)}, counted from 0{' (the last)' * last}"
-
-
-def _span(numbers: Sequence[int] | set[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return f"{low}" if low == high else f"{low} to {high}"
+    if low != high:
+        return f"the last token of every prompt ({low} to {high})" if last else f"token {low} to {high}, by prompt"
+    return f"the last token of every prompt ({low})" if last else f"token {low} of every prompt"
