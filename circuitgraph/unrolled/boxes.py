@@ -23,7 +23,7 @@ from circuitgraph.unrolled.layout import (
     badges_of,
     groups_of,
 )
-from circuitgraph.unrolled.looks import look_of
+from circuitgraph.unrolled.looks import look_of, place_of
 from circuitgraph.unrolled.rows import NAME, Group
 from circuitgraph.unrolled.states import Cell, Column, Stage
 
@@ -54,7 +54,7 @@ def box_of(stage: Stage, column: Column, group: Group, frame: Frame, other: str,
     tooltip = f"{told}: {look.word or column.run}"
     panel = Panel(rect, look.fill, look.border, RADIUS, tuple(texts), tooltip)
     place = ",".join(str(address.position) for address in part.addresses if address.position is not None)
-    return Box(f"{stage.name}:{column.run}:{group.name}", str(part.node), place or None, stage.name, panel, ports)
+    return Box(f"{stage.name}:{column.run}:{part.node}{place_of(part)}", str(part.node), place or None, stage.name, panel, ports)
 
 
 def face_of(group: Group, frame: Frame, x: float, y: float) -> Rect:
