@@ -88,8 +88,8 @@ def unrolled(claim: Claim, shape: ModelShape = SMALL) -> Unrolled:
     return unroll(experiment_of(claim, shape), shape, METRICS)
 
 
-def drawn(claim: Claim, shape: ModelShape = SMALL, **more: str) -> Scene:
-    return picture(CircuitGraph("test", shape, (), (claim,)), claim, METRICS, model="a/model", **more)
+def drawn(claim: Claim, shape: ModelShape = SMALL) -> Scene:
+    return picture(CircuitGraph("test", shape, (), (claim,)), claim, METRICS, model="a/model")
 
 
 def doing(column: Column, does: Does) -> str:
@@ -227,12 +227,29 @@ def test_a_point_of_the_stream_stands_between_the_layers() -> None:
 
 
 @pytest.mark.parametrize("claim", [
-    SetClaim((addresses("a0.h0 a1.h0"),)),
+    SetClaim(((parse("a0.h0"), parse("a1.h0")),)),
     edge("a0.h0", "a1.h0 a2.h0", receivers=ReceiverMode.ADD),
 ])  # fmt: skip
 def test_what_is_exchanged_in_one_run_has_no_stages(claim: Claim) -> None:
     with pytest.raises(RefusedError, match="no stages to draw"):
         unrolled(claim)
+
+
+def test_a_receiver_on_the_way_to_another_is_recomputed_and_recorded() -> None:
+    scene = drawn(edge("a0.h0", "m0 a2.h1<q>", path=THROUGH))
+    assert words(scene, "isolate:clean:m0") == ["receiver", "m0", "recomputed; input recorded"]
+    assert words(scene, "isolate:clean:a2.h1") == ["receiver", "a2.h1", "recorded"]
+    frozen = drawn(edge("a0.h0", "m0 a2.h1<q>"))
+    assert words(frozen, "isolate:clean:m0") == ["receiver", "m0", "input recorded"]
+
+
+def test_many_neurons_share_a_box() -> None:
+    shape = ModelShape(2, 2, 2, d_mlp=64)
+    rows = rows_of(unrolled(edge(" ".join(f"m0.n{i}" for i in (1, 7, 40)), "logits"), shape))
+    assert [[group.name for group in row.right] for row in rows if row.right] == [
+        ["m0.n1, n7, n40", "rest of m0"],
+        ["m1"],
+    ]
 
 
 # How it looks -----------------------------------------------------------------------------------
@@ -469,7 +486,7 @@ NAMED = CircuitGraph("named", GPT2, (), (
     edge("m3", "m8", base=BaseRun.CORRUPTED),
     chain("a0.h0", "a1.h1<v>", "logits"),
     node("m3@END"),
-    SetClaim((addresses("a0.h0 a1.h0"), addresses("a0.h1 logits")), label="a set"),
+    SetClaim(((parse("a0.h0"), parse("a1.h0")), (parse("a0.h1"), parse("logits"))), label="a set"),
 ))  # fmt: skip
 
 

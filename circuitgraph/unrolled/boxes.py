@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from circuitgraph.drawing.scene import Box, Panel, Rect, Stroke, Text
 from circuitgraph.drawing.style import BADGE as BADGE_FILL
-from circuitgraph.drawing.style import INK, PAPER, SOFT_INK
+from circuitgraph.drawing.style import INK, PAPER
 from circuitgraph.drawing.text import fit
 from circuitgraph.unrolled.key import stack
 from circuitgraph.unrolled.layout import (
@@ -28,6 +28,8 @@ from circuitgraph.unrolled.rows import NAME, Group
 from circuitgraph.unrolled.states import Cell, Column, Stage
 
 RADIUS = 5.0
+ROLE_INK = "#3d4754"
+"""Softer than names, and still read on green."""
 
 
 def box_of(stage: Stage, column: Column, group: Group, frame: Frame, other: str, x: float, y: float) -> Box:
@@ -39,7 +41,7 @@ def box_of(stage: Stage, column: Column, group: Group, frame: Frame, other: str,
     ports = tuple(_badges(group, cell, look.border, rect))
     room = rect.height - (BADGE_HEIGHT + BADGE_ABOVE if ports else 0)
     lines = [
-        (part.role, ROLE, 12.0, SOFT_INK, False),
+        (part.role, ROLE, 12.0, ROLE_INK, False),
         *((name, NAME, NAME_LINE, INK, True) for name in group.lines),
         (look.word, WORD, 12.5, INK, False),
     ]
@@ -54,7 +56,14 @@ def box_of(stage: Stage, column: Column, group: Group, frame: Frame, other: str,
     tooltip = f"{told}: {look.word or column.run}"
     panel = Panel(rect, look.fill, look.border, RADIUS, tuple(texts), tooltip)
     place = ",".join(str(address.position) for address in part.addresses if address.position is not None)
-    return Box(f"{stage.name}:{column.run}:{part.node}{place_of(part)}", str(part.node), place or None, stage.name, panel, ports)
+    return Box(
+        f"{stage.name}:{column.run}:{part.node}{place_of(part)}",
+        str(part.node),
+        place or None,
+        stage.name,
+        panel,
+        ports,
+    )
 
 
 def face_of(group: Group, frame: Frame, x: float, y: float) -> Rect:

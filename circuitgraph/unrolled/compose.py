@@ -73,7 +73,7 @@ def scene_of(unrolled: Unrolled, *, title: str, subtitle: str, remarks: Sequence
     return Scene(
         width=math.ceil(right + EDGE),
         height=math.ceil(end + EDGE),
-        title=heading,
+        title=title,
         description=" ".join(f"{stage.name}: {stage.said}." for stage in unrolled.stages),
         columns=tuple(map(_frame_panel, places)),
         clusters=tuple(band for place in places for band in _bands(place, frame)),

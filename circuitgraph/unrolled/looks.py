@@ -7,7 +7,7 @@ from typing import assert_never
 
 from circuitgraph.drawing.scene import Dash, Stroke
 from circuitgraph.drawing.style import BOX_LINE, INK, PAPER, POSITIVE, tint
-from circuitgraph.nodes import Input, Logits, Port
+from circuitgraph.nodes import Input, Logits, Port, Residual
 from circuitgraph.plans.types import Base, Counterfactual, Mean, Prune, Resample, Source, Zero
 from circuitgraph.unrolled.parts import Part, Side
 from circuitgraph.unrolled.states import REFERENCE, Cell, Column, Does
@@ -91,8 +91,8 @@ def look_of(part: Part, cell: Cell, column: Column, other: str) -> Look:
         case Does.PUT:
             color = source_color(cell.source, other)
             word = source_word(cell.source, other)
-            word = f"{word}, read" if isinstance(part.node, Logits) else _input(word, cell.put)
-            look = Look(tint(color, 0.1), Stroke(color, 2.4), word, color)
+            word = f"{word}, read" if isinstance(part.node, Logits) else _input(part, word, cell.put)
+            look = Look(PAPER if color == EMPTY else tint(color, 0.1), Stroke(color, 2.4), word, color)
         case Does.RECOMPUTED:
             word = "recomputed, read" if isinstance(part.node, Logits) else "recomputed"
             look = Look(PAPER, Stroke(RECOMPUTED, 1.6, Dash.DASHED), word, RECOMPUTED)
@@ -102,9 +102,12 @@ def look_of(part: Part, cell: Cell, column: Column, other: str) -> Look:
             assert_never(cell.does)
     if not cell.recorded:
         return look
+    word = _input(part, "recorded", cell.ports)
     if cell.does is Does.REPLACED:
-        return Look(look.fill, look.border, f"{look.word}; {_input('recorded', cell.ports)}", look.line)
-    return Look(PAPER, Stroke(RECORDED, 2.4), _input("recorded", cell.ports), look.line)
+        return Look(look.fill, look.border, f"{look.word}; {word}", look.line)
+    if cell.does is Does.RECOMPUTED:
+        word = f"{look.word}; {word}"
+    return Look(PAPER, Stroke(RECORDED, 2.4), word, look.line)
 
 
 def _plain_word(part: Part, cell: Cell, column: Column) -> str:
@@ -119,9 +122,9 @@ def _plain_word(part: Part, cell: Cell, column: Column) -> str:
             return column.run.removesuffix(" set")
 
 
-def _input(word: str, ports: tuple[Port, ...]) -> str:
-    """`recorded` where badges name the ports, else `input recorded`."""
-    return word if ports else f"input {word}"
+def _input(part: Part, word: str, ports: tuple[Port, ...]) -> str:
+    """`input recorded`; without `input` where badges name the ports, and for the stream, which has no other value."""
+    return word if ports or isinstance(part.node, Residual) else f"input {word}"
 
 
 def place_of(part: Part) -> str:

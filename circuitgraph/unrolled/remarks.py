@@ -42,7 +42,8 @@ def positions(experiment: Experiment, prompts: PromptSet | None) -> list[str]:
     if not found:
         return []
     told = ". ".join(f"@{place} is {_where(place, prompts)}" for place in found)
-    return [f"{told}. A node at a position is changed there and nowhere else; tokens are counted from 0."]
+    counted = "" if prompts is None else "; tokens are counted from 0"
+    return [f"{told}. A node at a position is changed there and nowhere else{counted}."]
 
 
 def _where(place: Position, prompts: PromptSet | None) -> str:

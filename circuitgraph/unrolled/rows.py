@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from circuitgraph.drawing.text import wrap
-from circuitgraph.nodes import Head
+from circuitgraph.nodes import Head, KVHead, Neuron
 from circuitgraph.unrolled.looks import name_of, place_of
 from circuitgraph.unrolled.parts import Part, Side
 from circuitgraph.unrolled.states import Unrolled
@@ -15,7 +15,7 @@ from circuitgraph.unrolled.states import Unrolled
 FEW_LAYERS = 4
 """Models of so many layers are drawn layer by layer."""
 FEW_NAMED = 2
-"""Of more named heads of a layer to which the same is done, one box is made."""
+"""Of more named heads (or neurons) of a layer to which the same is done, one box is made."""
 
 
 NAME = 11.5
@@ -116,7 +116,7 @@ def _together(parts: Sequence[Part], side: Side) -> tuple[Group, ...]:
 def _expanded(unrolled: Unrolled, level: tuple[Part, ...]) -> Iterator[Row]:
     """The rows of one layer, or of one point of the stream."""
     heads = tuple(_grouped(unrolled, [part for part in level if part.side is Side.HEADS]))
-    mlps = tuple(Group(name_of(part), (part,)) for part in level if part.side is Side.MLP)
+    mlps = tuple(_grouped(unrolled, [part for part in level if part.side is Side.MLP]))
     layers = tuple(dict.fromkeys(part.layer for part in level if part.layer is not None))
     if unrolled.shape.parallel and heads:
         yield Row(heads, mlps, layers=layers)
@@ -131,30 +131,33 @@ def _expanded(unrolled: Unrolled, level: tuple[Part, ...]) -> Iterator[Row]:
         yield Row(right=mlps, layers=layers)
 
 
-def _grouped(unrolled: Unrolled, heads: Sequence[Part]) -> Iterator[Group]:
-    """The boxes of a layer's heads; what is left of them is farthest from the stream."""
-    several = [part for part in heads if not part.addresses and part.count > 1]
+def _grouped(unrolled: Unrolled, parts: Sequence[Part]) -> Iterator[Group]:
+    """The boxes of a layer's heads, or of its MLP; what is left of the heads is farthest from the stream."""
+    several = [part for part in parts if not part.addresses and part.count > 1]
     yield from (Group(name_of(part), (part,)) for part in several)
-    rest = [part for part in heads if part not in several]
 
     def kind(part: Part) -> Hashable:
-        return bool(part.addresses), part.role, place_of(part), _done(unrolled, part)
+        """Equal for named parts that share a box if they are many."""
+        alike = part.addresses and isinstance(part.node, Head | KVHead | Neuron)
+        return (type(part.node), part.role, place_of(part), _done(unrolled, part)) if alike else part.node
 
     alike: dict[Hashable, list[Part]] = {}
-    for part in rest:
-        alike.setdefault(kind(part), []).append(part)
+    for part in parts:
+        if part not in several:
+            alike.setdefault(kind(part), []).append(part)
     found: list[Group] = []
-    for parts in alike.values():
-        if parts[0].addresses and len(parts) > FEW_NAMED and all(isinstance(part.node, Head) for part in parts):
-            found.append(Group(_listed(parts), tuple(parts)))
+    for same in alike.values():
+        if len(same) > FEW_NAMED:
+            found.append(Group(_listed(same), tuple(same)))
         else:
-            found += [Group(name_of(part), (part,)) for part in parts]
+            found += [Group(name_of(part), (part,)) for part in same]
     yield from sorted(found, key=lambda group: group.first.heads)
 
 
-def _listed(heads: Sequence[Part]) -> tuple[str, ...]:
+def _listed(parts: Sequence[Part]) -> tuple[str, ...]:
     """`a9.h0, h6, h9` and `@END`."""
-    indexes = ", ".join(f"h{head.node.index}" for head in heads if isinstance(head.node, Head))
-    place = place_of(heads[0])
-    lines = wrap(f"a{heads[0].layer}.{indexes}", NAME, WIDEST_NAME, lines=3, bold=True)
+    first, *others = (str(part.node) for part in parts)
+    place = place_of(parts[0])
+    name = ", ".join([first, *(other.partition(".")[2] for other in others)])
+    lines = wrap(name, NAME, WIDEST_NAME, lines=3, bold=True)
     return (*lines, place) if place else lines

@@ -26,7 +26,7 @@ from circuitgraph.plans.types import (
     Swap,
     Value,
 )
-from circuitgraph.unrolled.parts import Part, Side, covers, heads_of, parts_of
+from circuitgraph.unrolled.parts import Part, Side, covers, heads_of, named, parts_of
 
 REFERENCE = "reference set"
 
@@ -112,7 +112,8 @@ def unroll(experiment: Experiment, shape: ModelShape, metrics: Sequence[str]) ->
     """What every part does in every stage. `metrics` are readable names, as `plan` prints them.
 
     Raises:
-        RefusedError: the experiment has no stages that could be told apart: its inputs are exchanged in one run.
+        RefusedError: it has no stages that could be told apart, its inputs being exchanged in one run; or it names
+            something that has no place in the picture.
     """
     if any(isinstance(write, Swap) for write in experiment.propagate.writes):
         raise RefusedError(
@@ -120,6 +121,9 @@ def unroll(experiment: Experiment, shape: ModelShape, metrics: Sequence[str]) ->
             "there are no stages to draw; draw one of its edges by itself, or the whole with circuitgraph render"
         )
     parts = parts_of(experiment, shape)
+    for address in named(experiment):
+        if not any(covers(address.node, part, shape) for part in parts):
+            raise RefusedError(f"'{experiment.label}': {address} has no place in a method diagram")
     told = stages(experiment, metrics)
     runs = [
         _cached(experiment, shape, parts),
