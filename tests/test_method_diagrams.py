@@ -239,6 +239,8 @@ def test_a_receiver_on_the_way_to_another_is_recomputed_and_recorded() -> None:
     scene = drawn(edge("a0.h0", "m0 a2.h1<q>", path=THROUGH))
     assert words(scene, "isolate:clean:m0") == ["receiver", "m0", "recomputed; input recorded"]
     assert words(scene, "isolate:clean:a2.h1") == ["receiver", "a2.h1", "recorded"]
+    (other_inputs,) = lines_into(scene, "propagate:clean:a2.h1")
+    assert other_inputs.stroke.color == RECOMPUTED  # its k and v read what m0 has changed
     frozen = drawn(edge("a0.h0", "m0 a2.h1<q>"))
     assert words(frozen, "isolate:clean:m0") == ["receiver", "m0", "input recorded"]
 
@@ -279,6 +281,23 @@ def test_denoising_swaps_the_roles() -> None:
     assert (isolate["a0.h0"], isolate["a0.h1"]) == (filling(GREY), filling(CORRUPTED))
     assert words(scene, "isolate:corrupted:a0.h0") == ["sender", "a0.h0", "clean"]
     assert "denoising" in said(scene)
+
+
+def lines_into(scene: Scene, key: str) -> list[Sample]:
+    """The lines that end at the lower edge of a box."""
+    (rect,) = (box.panel.rect for box in scene.boxes if box.key == key)
+    tips = [(line, line.tip[0]) for line in scene.lines if line.tip]
+    return [line for line, (x, y) in tips if abs(y - rect.bottom) < 0.01 and rect.x < x < rect.right]
+
+
+def test_what_is_frozen_reads_nothing_and_the_path_leads_to_the_ports() -> None:
+    scene = drawn(edge("a0.h0", "a2.h0<q,v>", path=THROUGH))
+    assert lines_into(scene, "isolate:clean:a1.h0") == lines_into(scene, "isolate:clean:a0.h0") == []
+    assert [line.stroke.color for line in lines_into(scene, "isolate:clean:a2.h0")] == [CORRUPTED] * 2
+    assert [line.stroke.color for line in lines_into(scene, "isolate:clean:m1")] == [CORRUPTED]
+    assert [line.stroke.color for line in lines_into(scene, "propagate:clean:a2.h0")] == [GREY]  # k is its own
+    assert [line.stroke.color for line in lines_into(scene, "propagate:clean:m2")] == [RECOMPUTED]
+    assert lines_into(drawn(edge("a0.h0", "a2.h0")), "propagate:clean:a2.h0") == []
 
 
 def words(scene: Scene, key: str) -> list[str]:

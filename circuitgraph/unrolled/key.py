@@ -8,7 +8,7 @@ from circuitgraph.drawing.scene import Dash, Panel, Rect, Sample, Stroke, Text
 from circuitgraph.drawing.style import INK, PAPER, SOFT_INK, tint
 from circuitgraph.drawing.text import fill, width
 from circuitgraph.plans.explain import other_of
-from circuitgraph.plans.types import Counterfactual, Experiment, Free, Mean, Prune, Resample, Source, Zero
+from circuitgraph.plans.types import Base, Counterfactual, Experiment, Free, Mean, Prune, Resample, Source, Zero
 from circuitgraph.spec.model import BaseRun
 from circuitgraph.unrolled.layout import STACK
 from circuitgraph.unrolled.lines import PATH, Line, change_color, sample
@@ -117,10 +117,18 @@ def _path_entry(change: Change, experiment: Experiment) -> str:
 
 
 def _sentences(experiment: Experiment) -> Iterator[str]:
-    base, other = experiment.base.value, other_of(experiment.base)
-    if any(isinstance(source, Counterfactual) for source in experiment.sources):
-        name = "noising" if experiment.base is BaseRun.CLEAN else "denoising"
-        said = f"Base: the {base} prompt, patched from the {other} one ({name})."
-    else:
-        said = f"Base: the {base} prompt."
+    (source, *_), base = experiment.sources, experiment.base.value
+    match source:
+        case Counterfactual():
+            name = "noising" if experiment.base is BaseRun.CLEAN else "denoising"
+            how = f"patched from the {other_of(experiment.base)} one ({name})"
+        case Prune():
+            how = "with output weights set to zero (pruning)"
+        case Mean():
+            how = f"patched with means over the {REFERENCE} (ablation)"
+        case Resample():
+            how = f"patched with values of other prompts of the {REFERENCE} (ablation)"
+        case Zero() | Base():
+            how = f"patched with {source} (ablation)"
+    said = f"Base: the {base} prompt, {how}."
     yield f"{said} {experiment.repeat} draws, effects averaged." if experiment.repeat > 1 else said

@@ -88,7 +88,9 @@ def _at(unrolled: Unrolled, column: Column, frame: Frame, level: Level, group: G
             yield Line(_read(frame, level, rect, rect.center), Stroke(PALE_LINE, THIN), True, 1)
         case Does.PUT if into and not {*ALL_PORTS} <= {*cell.put}:
             x = (rect.x + into[0].x) / 2  # its other inputs it reads as ever
-            yield Line(_read(frame, level, rect, x), Stroke(RUN_COLORS[column.run], THIN), True, 1)
+            changed = change is not None and change.first <= unrolled.shape.read_at(part.node)
+            color = RECOMPUTED if changed else RUN_COLORS[column.run]
+            yield Line(_read(frame, level, rect, x), Stroke(color, THIN), True, 3 if changed else 1)
         case _:
             pass
 
