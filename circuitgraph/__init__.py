@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         attention,
         attribution,
         check,
+        diagram,
         discover,
         evaluate,
         explain,
@@ -33,24 +34,12 @@ if TYPE_CHECKING:
 
 __version__ = _version("circuitgraph")
 
+_FUNCTIONS = (
+    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
+    "render", "run", "test",
+)  # fmt: skip
 _HOME = {
-    **dict.fromkeys(
-        (
-            "attention",
-            "attribution",
-            "check",
-            "discover",
-            "evaluate",
-            "explain",
-            "load",
-            "load_run",
-            "plan",
-            "render",
-            "run",
-            "test",
-        ),
-        "circuitgraph.api",
-    ),
+    **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
     **dict.fromkeys(("CircuitGraphError", "SpecError"), "circuitgraph.errors"),
     "AttentionTable": "circuitgraph.results.attention",
     "AttributionTable": "circuitgraph.results.attribution",
@@ -66,8 +55,8 @@ _HOME = {
 __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
     "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
-    "run", "test",
+    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
+    "render", "run", "test",
 ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from circuitgraph.spec.overrides import Options
 if TYPE_CHECKING:
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.evaluation.records import Evaluation
+    from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
@@ -368,6 +369,36 @@ def render(
     return draw(found.graph, path, layout=layout, title=title, positions=positions)
 
 
+def diagram(
+    spec: SpecLike, experiment: str, path: str | Path, *, title: str | None = None, overrides: Sequence[str] = ()
+) -> Path:
+    """Draw one experiment of a spec as its plan says it: the model unrolled, once for each stage; no torch.
+
+    Args:
+        experiment: its label, its addresses in any accepted spelling (`a0.h0 -> a2.h0<q>`), or the start of its id.
+        path: the ending picks the format: .svg, .png or .pdf.
+
+    Raises:
+        SpecError: everything that is wrong with the spec.
+        InputError: the spec has no such experiment, or several; or there is no such format.
+        RefusedError: the experiment has no stages: a set, or `receivers: add`.
+        FileError: the file cannot be written.
+    """
+    from circuitgraph.unrolled import find_claim
+
+    found = check_spec(spec, overrides)
+    return draw_stages(found, find_claim(found.graph, experiment), path, title=title)
+
+
+def draw_stages(found: Checked, claim: Claim, path: str | Path, *, title: str | None = None) -> Path:
+    """`diagram` of a claim of a spec that has been checked."""
+    from circuitgraph.drawing import save
+    from circuitgraph.unrolled import picture
+
+    names, model = metric_names(found.spec), found.location.name
+    return save(picture(found.graph, claim, names, model=model, prompts=found.prompts, title=title), path)
+
+
 def drawn_part(result: RunResult, path: str | Path) -> str | None:
     """Which of very many edges of a run the picture `path` shows, in words; None = all."""
     from circuitgraph.drawing import what_is_drawn
@@ -388,6 +419,6 @@ def load_run(path: str | Path) -> RunResult:
 
 
 __all__ = [
-    "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run",
-    "test",
+    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
+    "run", "test",
 ]  # fmt: skip

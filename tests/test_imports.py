@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
+    "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "tables": "graph results",
     "api": "errors catalog spec checks plans",
@@ -52,8 +53,8 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation judging prepared running reading results drawing",
-    "cli": "__init__ api checks discovery evaluation explaining judging spec plans prepared results tables",
+    "api": "discovery evaluation graph judging prepared running reading results drawing unrolled",
+    "cli": "__init__ api checks discovery evaluation explaining judging spec plans prepared results tables unrolled",
     "__init__": "api discovery errors evaluation judging spec graph plans results",
 }
 
@@ -240,6 +241,11 @@ def loaded_after(arguments: list[str], cwd: Path) -> set[str]:
         (["check", "quick.yaml"], (*HEAVY, "networkx", "graphviz", "pygraphviz")),
         (["check", "quick.yaml", "--json"], (*HEAVY, "networkx", "graphviz", "pygraphviz")),
         (["plan", "quick.yaml"], (*HEAVY, "networkx", "graphviz", "pygraphviz")),
+        (
+            ["plan", "quick.yaml", "--diagram", "0.0@END -> logits", "-o", "stages.svg"],
+            (*HEAVY, "networkx", "graphviz"),
+        ),
+        (["plan", "quick.yaml", "--diagram", "0.0@END -> logits", "-o", "stages.png"], (*HEAVY, "networkx")),
         (["render", "quick.yaml", "-o", "quick.svg"], (*HEAVY, "networkx")),
         (["render", "quick.yaml", "-o", "quick.png"], (*HEAVY, "networkx")),
         (["schema"], (*HEAVY, "networkx")),

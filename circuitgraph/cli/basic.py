@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from circuitgraph.cli.interrupts import interruption
-from circuitgraph.cli.shared import Json, ProgressBar, Set, Spec, Strict, app, checked_spec, count, note, print_json
+from circuitgraph.cli.shared import (
+    Json,
+    ProgressBar,
+    Set,
+    Spec,
+    Strict,
+    UsageError,
+    app,
+    checked_spec,
+    count,
+    note,
+    print_json,
+)
 from circuitgraph.cli.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -44,10 +56,22 @@ def plan(
         bool, typer.Option("--explain", help="Show also how it is run: what is shared and stacked, and its cost.")
     ] = False,
     executor: Annotated[str, typer.Option("--executor", metavar="auto|fast|literal", help="For --explain.")] = "auto",
+    diagram: Annotated[
+        str | None,
+        typer.Option(
+            "--diagram", metavar="EDGE", help="Draw the stages of one experiment: its label, addresses or id."
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="For --diagram: .svg .png .pdf")
+    ] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Show what will be done for each edge: its three stages, and what they cost."""
+    if diagram is not None or output is not None:
+        _draw_stages(spec, diagram, output, set_, strict, others=as_json or physical or every)
+        return
     from circuitgraph.api import executor_named, metric_names
     from circuitgraph.explaining import physical_plan
     from circuitgraph.plans import (
@@ -80,6 +104,28 @@ def plan(
     typer.echo()
     for line in describe_cost(cost, prompts) if how is None else describe_physical(*how):
         typer.echo(line)
+
+
+def _draw_stages(
+    spec: str, experiment: str | None, output: str | None, set_: list[str] | None, strict: bool, *, others: bool
+) -> None:
+    """`plan --diagram`: a picture of one experiment; what it shows is printed too."""
+    from circuitgraph import api
+    from circuitgraph.plans import experiment_of, explain
+    from circuitgraph.unrolled import find_claim
+
+    if experiment is None:
+        raise UsageError("-o goes with --diagram EDGE; a picture of the whole spec: circuitgraph render SPEC -o FILE")
+    if output is None:
+        raise UsageError("--diagram needs a file: -o edge.svg")
+    if others:
+        raise UsageError("--diagram goes without --all, --explain and --json")
+    checked = checked_spec(spec, set_, strict)
+    claim = find_claim(checked.graph, experiment)
+    made = experiment_of(claim, checked.shape)
+    written = api.draw_stages(checked, claim, output)
+    typer.echo("\n".join([made.label, *(f"     {line}" for line in explain(made, api.metric_names(checked.spec)))]))
+    note(f"wrote {written}")
 
 
 @app.command()

@@ -25,9 +25,10 @@ from circuitgraph.graph.claims import CircuitGraph
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
 
-__all__ = ["FORMATS", "Layout", "Scene", "dot", "render", "scene", "svg", "what_is_drawn"]
+__all__ = ["FORMATS", "PICTURES", "Layout", "Scene", "dot", "render", "save", "scene", "svg", "what_is_drawn"]
 
-FORMATS = (".svg", ".png", ".pdf", ".dot", ".graphml", ".json")
+PICTURES = (".svg", ".png", ".pdf")
+FORMATS = (*PICTURES, ".dot", ".graphml", ".json")
 
 
 def render(
@@ -61,17 +62,33 @@ def render(
         return target
     drawn = scene(graph, rows, title=title, layout=Layout(layout), positions=positions)
     match suffix:
-        case ".svg":
-            content = svg(drawn).encode()
-        case ".png":
-            content = raster(drawn, "png")
-        case ".pdf":
-            content = raster(drawn, "pdf")
         case ".dot":
             content = dot(drawn).encode()
-        case _:
+        case ".json":
             content = node_link(graph, finding(graph, rows), drawn).encode()
+        case _:
+            return save(drawn, target)
     _write(target, content)
+    return target
+
+
+def save(drawn: Scene, path: str | os.PathLike[str]) -> Path:
+    """Write a scene as a picture: .svg, .png or .pdf. The file appears whole or not at all.
+
+    Raises:
+        InputError: an ending that names no picture.
+        FileError: the file cannot be written.
+    """
+    target = Path(path)
+    match target.suffix.lower():
+        case ".svg":
+            _write(target, svg(drawn).encode())
+        case ".png":
+            _write(target, raster(drawn, "png"))
+        case ".pdf":
+            _write(target, raster(drawn, "pdf"))
+        case suffix:
+            raise InputError(f"'{target.name}' names no picture by its ending{did_you_mean(suffix, PICTURES)}")
     return target
 
 

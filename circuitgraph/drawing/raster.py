@@ -55,8 +55,8 @@ class _Painter:
         yield from self._rect(Rect(0, 0, scene.width, scene.height), "#ffffff", None, 0)
         for panel in (*scene.columns, *scene.clusters):
             yield from self._panel(panel)
-        for arrow in scene.arrows:
-            yield from self._arrow(arrow)
+        for line in (*scene.lines, *scene.arrows):
+            yield from self._arrow(line)
         for panel in scene.headers:
             yield from self._panel(panel)
         for box in scene.boxes:

@@ -186,3 +186,5 @@ class Scene:
     texts: tuple[Text, ...]
     """Title, description, and the names of the layers."""
     legend: tuple[Text | Sample | Panel, ...]
+    lines: tuple[Sample, ...] = ()
+    """Lines that are no edges of a circuit, below the arrows."""

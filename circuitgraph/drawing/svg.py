@@ -25,6 +25,7 @@ def svg(scene: Scene) -> str:
     for name, marks in (
         ("columns", map(_panel, scene.columns)),
         ("clusters", map(_panel, scene.clusters)),
+        *((("lines", map(_mark, scene.lines)),) if scene.lines else ()),
         ("arrows", map(_arrow, scene.arrows)),
         ("headers", map(_panel, scene.headers)),
         ("boxes", map(_box, scene.boxes)),

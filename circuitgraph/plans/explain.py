@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterable, Sequence
+from typing import NamedTuple
 
 from circuitgraph.nodes import Address, Position
 from circuitgraph.plans.types import (
@@ -74,16 +75,29 @@ def _like(address: Address) -> Hashable:
 
 def explain(experiment: Experiment, metrics: Sequence[str]) -> list[str]:
     """The stages of one experiment, one line each."""
-    base = experiment.base.value
-    lines = [f"cache      {base} run" + _kept(experiment)]
-    for step, isolation in enumerate(experiment.isolations):
-        name = "isolate  " if len(experiment.isolations) == 1 else f"isolate {step + 1}"
-        lines.append(f"{name}  {_isolate(isolation, base, other_of(experiment.base))}")
-    writes = "; ".join(_propagated(write, other_of(experiment.base)) for write in experiment.propagate.writes)
-    lines.append(f"propagate  {base} run again, {writes}; read {', '.join(metrics)}")
+    lines = [f"{stage.name:<9}  {stage.said}" for stage in stages(experiment, metrics)]
     if experiment.repeat > 1:
         lines.append(f"repeat     {experiment.repeat} draws, effects averaged")
     return lines
+
+
+class Stage(NamedTuple):
+    """One stage of an experiment: `cache`, `isolate` (numbered where there are several) or `propagate`; in words."""
+
+    name: str
+    said: str
+
+
+def stages(experiment: Experiment, metrics: Sequence[str]) -> list[Stage]:
+    """What is done for one experiment, a sentence for each stage."""
+    base = experiment.base.value
+    found = [Stage("cache", f"{base} run" + _kept(experiment))]
+    for step, isolation in enumerate(experiment.isolations):
+        name = "isolate" if len(experiment.isolations) == 1 else f"isolate {step + 1}"
+        found.append(Stage(name, _isolate(isolation, base, other_of(experiment.base))))
+    writes = "; ".join(_propagated(write, other_of(experiment.base)) for write in experiment.propagate.writes)
+    found.append(Stage("propagate", f"{base} run again, {writes}; read {', '.join(metrics)}"))
+    return found
 
 
 def other_of(base: BaseRun) -> str:

@@ -1,0 +1,36 @@
+"""docs/method-diagram.md -> its pictures, each drawn by the command below it. `make docs` runs it.
+
+python docs/make_diagrams.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import circuitgraph
+
+PAGE = Path(__file__).with_name("method-diagram.md")
+SHOWN = re.compile(
+    r"!\[[^\]]*\]\((images/[\w-]+\.svg)\)\n\n    circuitgraph plan (\S+) --diagram \"([^\"]+)\" -o \S+\n"
+)
+
+
+class Shown(NamedTuple):
+    """A picture of the page, the spec it is of, and the experiment."""
+
+    image: str
+    spec: str
+    experiment: str
+
+
+def shown() -> Iterator[Shown]:
+    """The pictures of the page."""
+    yield from (Shown(*found) for found in SHOWN.findall(PAGE.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    for each in shown():
+        circuitgraph.diagram(PAGE.parents[1] / each.spec, each.experiment, PAGE.parent / each.image)
