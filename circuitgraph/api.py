@@ -419,6 +419,6 @@ def load_run(path: str | Path) -> RunResult:
 
 
 __all__ = [
-    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
-    "run", "test",
+    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
+    "render", "run", "test",
 ]  # fmt: skip
