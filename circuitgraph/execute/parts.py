@@ -105,7 +105,7 @@ class Parts:
                 for table in tables:
                     table.measure(executor)
                     progress(1)
-        return tuple(measured for table in tables for measured in table.measured(part.executor))
+        return tuple(measured for table in tables for measured in table.measured(part.executor.value))
 
     def literally(self, batch: Batch, experiments: Sequence[Experiment]) -> LiteralExecutor:
         """A literal executor for some experiments on a batch."""
@@ -184,7 +184,7 @@ class Table:
             self._other[:, rows] = other
         self._patched[:, rows] = patched.swapaxes(1, 2)
 
-    def measured(self, executor: Executor) -> tuple[Measured, ...]:
+    def measured(self, executor: str) -> tuple[Measured, ...]:
         """One record per metric; without another run where some pair has none."""
         return tuple(
             Measured(
@@ -194,7 +194,7 @@ class Table:
                 metric_other=self._other[m] if self._paired else None,
                 metric_patched=self._patched[m].mean(axis=-1),
                 draws=self._patched[m] if self.experiment.repeat > 1 else None,
-                executor=executor.value,
+                executor=executor,
             )
             for m, column in enumerate(self._columns)
         )

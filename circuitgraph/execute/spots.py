@@ -43,14 +43,14 @@ class Spot:
     def put(self, old: Tensor, new: Tensor, where: Tensor | None) -> Tensor:
         """`old` with this slice taken from `new`; at the tokens `where` [batch, pos] is true, or everywhere."""
         result = old.clone()
-        target, fresh = self._of(result), self._of(new)
+        target, fresh = self.of(result), self.of(new)
         if where is None:
             target.copy_(fresh)
         else:
             target[where] = fresh[where]
         return result
 
-    def _of(self, activation: Tensor) -> Tensor:
+    def of(self, activation: Tensor) -> Tensor:
         """A view of this slice: [batch, pos, …]; of a pattern, the position is the query's."""
         if self.index is None:
             return activation

@@ -7,7 +7,7 @@ model's logits; the literal executor never uses them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,6 +62,7 @@ class LeanAttention:
 
     Attributes:
         weight: of `out`, by head [heads, d_head, d_model].
+        inputs: the weights of `q`, `k` and `v` [d_model, heads or kv heads, d_head].
         post: what is applied before the result is added to the residual stream.
     """
 
@@ -71,6 +72,7 @@ class LeanAttention:
     v: Map
     out: Map
     weight: Tensor
+    inputs: Mapping[str, Tensor]
     post: Map | None
 
     def ports(self, stream: Tensor, names: str) -> dict[str, Tensor]:
@@ -137,7 +139,11 @@ def lean_of(bridge: Any, shape: ModelShape, soft_cap: float | None) -> Lean:
 def _attention(block: Any, shape: ModelShape) -> LeanAttention:
     q, k, v, out = (_linear(getattr(block.attn, name)) for name in ("q", "k", "v", "o"))
     weight = _matrix(_bare(block.attn.o)).unflatten(0, (shape.heads, -1))
-    return LeanAttention(_norm(block.ln1), q, k, v, out, weight, _norm(block.ln1_post) if shape.post_norm else None)
+    width = weight.shape[1]
+    inputs = {name: _matrix(_bare(getattr(block.attn, name))).unflatten(1, (-1, width)) for name in ("q", "k", "v")}
+    return LeanAttention(
+        _norm(block.ln1), q, k, v, out, weight, inputs, _norm(block.ln1_post) if shape.post_norm else None
+    )
 
 
 def _mlp(block: Any, shape: ModelShape) -> LeanMLP:

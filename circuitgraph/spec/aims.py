@@ -140,6 +140,29 @@ class AttributionSection(Section):
         return self
 
 
+class EstimateMethod(StrEnum):
+    """How effects are estimated from gradients."""
+
+    EAP = "eap"
+    EAP_IG_INPUTS = "eap-ig-inputs"
+    EAP_IG_ACTIVATIONS = "eap-ig-activations"
+    EAP_IG_EDGES = "eap-ig-edges"
+    ATP = "atp"
+
+
+class EstimateSection(Section):
+    """Effects are estimated from gradients, not measured: fast, and wrong where the model is not linear."""
+
+    noun: ClassVar[str] = "estimate"
+
+    method: EstimateMethod = EstimateMethod.EAP
+    """`eap` (edges and nodes), `atp` (nodes): gradients of the base run. `eap-ig-inputs`, `eap-ig-activations`,
+    `eap-ig-edges`: averaged over runs on the way to the source: of the input, of what senders' layers give, of each
+    experiment's own change."""
+    steps: Count = 5
+    """Runs on the way, for the `eap-ig` methods."""
+
+
 class DiscoverSection(Section):
     """What `circuitgraph discover` looks for, and how."""
 

@@ -20,6 +20,8 @@ from circuitgraph.spec.aims import (
     CircuitSection,
     DiscoverSection,
     DiscoveryMethod,
+    EstimateMethod,
+    EstimateSection,
     Of,
     RandomSpec,
     Unit,
@@ -51,10 +53,10 @@ FORMAT_VERSION = 1
 __all__ = [
     "ALL", "FORMAT_VERSION", "Align", "AllSpec", "AttentionSection", "AttributionOf", "AttributionSection", "BaseRun",
     "BaselineSpec", "CircuitExpectSpec", "CircuitSection", "CircuitSpec", "DiscoverSection", "DiscoveryMethod",
-    "EdgeSpec", "ExpectSpec", "GeneratorSpec", "GroupSpec", "InterventionSpec", "Join", "MetricSpec", "ModelSpec",
-    "NodeSpec", "NodeText", "NodeTexts", "Of", "Overrides", "PairOfEnds", "PairSpec", "PathKind", "PluginSpec",
-    "PromptsSpec", "RandomSpec", "ReceiverKind", "ReceiverMode", "ReferenceSpec", "Section", "SenderKind",
-    "ShapeSpec", "SourceKind", "Unit",
+    "EdgeSpec", "EstimateMethod", "EstimateSection", "ExpectSpec", "GeneratorSpec", "GroupSpec", "InterventionSpec",
+    "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Of", "Overrides", "PairOfEnds",
+    "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "RandomSpec", "ReceiverKind", "ReceiverMode",
+    "ReferenceSpec", "Section", "SenderKind", "ShapeSpec", "SourceKind", "Unit",
 ]  # fmt: skip
 
 
@@ -226,6 +228,8 @@ class CircuitSpec(Section):
     """What heads attend to: what `attention` prints."""
     attribution: AttributionSection | None = None
     """What each component writes towards the metric: what `attribution` prints."""
+    estimate: EstimateSection | None = None
+    """Estimate effects instead of measuring them."""
     discover: DiscoverSection | None = None
     """How to look for edges or nodes: what `discover` does."""
 

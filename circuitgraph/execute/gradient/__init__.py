@@ -1,0 +1,1 @@
+"""Estimates of effects from gradients: first-order, and averaged along paths."""

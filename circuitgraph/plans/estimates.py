@@ -1,0 +1,112 @@
+"""An experiment as its estimate sees it: which changes meet which gradients; and what cannot be estimated. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.nodes import MLP, Address, Head, Neuron, Node, Port, Residual
+from circuitgraph.plans.types import Experiment, Free, Mean, Recorded, Resample, Swap, Value
+from circuitgraph.spec.model import Align, EstimateMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """The change of some senders meets the gradient at one receiver."""
+
+    senders: tuple[Value, ...]
+    receiver: Address
+    through: bool = False
+    """Whether MLPs on the way respond."""
+
+
+def terms_of(experiment: Experiment) -> tuple[Term, ...]:
+    """The products whose sum estimates an edge or a set of edges; () for a node."""
+    found = []
+    for isolation in experiment.isolations[:1]:
+        senders = tuple(write for write in isolation.writes if isinstance(write, Value))
+        found += [Term(senders, address, isolation.free is Free.MLPS) for address in isolation.record]
+    for write in experiment.propagate.writes:
+        if isinstance(write, Swap):
+            kept = write.kept or ((),) * len(write.senders)
+            pairs = zip(write.senders, kept, strict=True)
+            found.append(Term(tuple(Value(sender, write.source, k) for sender, k in pairs), write.port))
+    return tuple(found)
+
+
+def values_of_node(experiment: Experiment) -> tuple[Value, ...]:
+    """What a node experiment replaces; () for others."""
+    writes = experiment.propagate.writes
+    return tuple(write for write in writes if isinstance(write, Value))
+
+
+def held(experiment: Experiment, shape: ModelShape) -> tuple[Value | Recorded, ...]:
+    """What must not follow while gradients are taken: what is written together, where one of it reaches another."""
+    writes = [write for write in experiment.propagate.writes if not isinstance(write, Swap)]
+    nodes = [write.address.node for write in writes]
+    if any(_reaches(a, b, shape) for a in nodes for b in nodes):
+        return tuple(writes)
+    return ()
+
+
+def _reaches(a: Node, b: Node, shape: ModelShape) -> bool:
+    return a != b and shape.can_reach(a, b)
+
+
+def why_no_estimate(experiment: Experiment, shape: ModelShape, method: EstimateMethod) -> str | None:
+    """Why an experiment cannot be estimated by a method; None if it can."""
+    return next(_reasons(experiment, shape, method), None)
+
+
+def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) -> Iterator[str]:
+    nodes, terms = values_of_node(experiment), terms_of(experiment)
+    if len(experiment.isolations) > 1:
+        yield "a chain has no estimate; estimate its edges"
+    if method is EstimateMethod.ATP and terms:
+        yield "atp estimates nodes; for edges write method: eap"
+    together = held(experiment, shape)
+    if any(_own_view(write.address, shape, isinstance(write, Recorded)) for write in together):
+        yield "one query head's own view of shared keys or values, joined with others; name the shared head (a0.kv0<k>)"
+    if method is EstimateMethod.EAP_IG_EDGES:
+        yield from _edge_reasons(experiment, shape, terms)
+    if method is EstimateMethod.EAP_IG_INPUTS and any(_by_name(source) for source in experiment.sources):
+        yield "eap-ig-inputs needs the source of every token; with align: name there is none"
+    for term in terms:
+        if term.through and len(term.senders) > 1 and any(_stops_mlps(value.address.node) for value in term.senders):
+            yield "joined senders with an MLP or the residual stream among them, through-mlps"
+    written = [write for write in experiment.propagate.writes if not isinstance(write, Swap)]
+    sent = [value for term in terms for value in term.senders]
+    along = {EstimateMethod.EAP_IG_EDGES: written, EstimateMethod.EAP_IG_ACTIVATIONS: [*nodes, *sent]}
+    if any(_is_mid(write.address.node) for write in (*together, *along.get(method, ()))):
+        yield "the stream between attention and MLP is estimated by eap and eap-ig-inputs, and not joined with others"
+
+
+def _edge_reasons(experiment: Experiment, shape: ModelShape, terms: Sequence[Term]) -> Iterator[str]:
+    if any(term.through for term in terms):
+        yield "eap-ig-edges follows path: direct"
+    if any(isinstance(write, Swap) for write in experiment.propagate.writes):
+        yield "eap-ig-edges follows one change; edges patched together have several"
+    written = [write for write in experiment.propagate.writes if not isinstance(write, Swap)]
+    if any(_own_view(write.address, shape, isinstance(write, Recorded)) for write in written):
+        yield "eap-ig-edges writes to shared keys or values; name the shared head (a0.kv0<k>)"
+
+
+def _own_view(address: Address, shape: ModelShape, every: bool = True) -> bool:
+    """Whether an address means a query head's own view of keys or values that it shares."""
+    if not shape.grouped or not isinstance(address.node, Head):
+        return False
+    ports = address.ports or ((Port.K,) if every else ())
+    return Port.K in ports or Port.V in ports
+
+
+def _is_mid(node: Node) -> bool:
+    return isinstance(node, Residual) and node.mid
+
+
+def _stops_mlps(node: Node) -> bool:
+    return isinstance(node, MLP | Neuron | Residual)
+
+
+def _by_name(source: object) -> bool:
+    return isinstance(source, Mean | Resample) and source.reference.align is Align.NAME
