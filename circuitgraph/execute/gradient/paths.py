@@ -84,9 +84,11 @@ def _own_changes(estimator: Estimator, base: BaseRun, bound: Sequence[Bound], po
     plain = estimator.slopes(base, bound)
     for b in bound:
         for point in points:
-            writes, moved = (
-                _edge(estimator, base, b, point, plain.values) if b.terms else _node(estimator, base, b, point)
-            )
+            moved: dict[int, Tensor] = {}
+            if b.terms:
+                writes, moved = _edge(estimator, base, b, point, plain.values)
+            else:
+                writes = _node(estimator, base, b, point)
             estimator.add(estimator.slopes(base, [b], writes=writes), [b], 1 / len(points), moved=moved)
 
 
