@@ -37,6 +37,9 @@ OBJECTS: tuple[str, ...] = (
     "ring", "ticket", "toy", "watch",
 )  # fmt: skip
 
+RANDOM_WORDS: tuple[str, ...] = PLACES + OBJECTS
+"""What `induction` draws from, and all that induction-mini knows."""
+
 IOI_TEMPLATES: tuple[str, ...] = (
     "When {A} and {B} walked to the {PLACE}, {S2} handed a {OBJECT} to",
     "Since {A} met {B} at the {PLACE}, {S2} wanted to give a {OBJECT} to",
