@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def sample(rng: np.random.Generator, size: int, words: np.ndarray, length: int |
     ends = [0]
     while ends[-1] < length:
         ends.append(min(ends[-1] + int(rng.choice(PIECES)), length))
-    pieces = [np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [np.arange(a, b) for a, b in pairwise(ends)]
     order = [pieces[i] for i in rng.permutation(len(pieces))]
     asked = np.concatenate([np.zeros(length + 1, bool), *(np.arange(len(piece)) < len(piece) - 1 for piece in order)])
     ids = np.concatenate([np.zeros((size, 1), int), first, first[:, np.concatenate(order)]], axis=1)
@@ -86,8 +87,7 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = (
-            torch.einsum("bsd,hde->bhse", x, self.get_parameter(f"W_{name}"))
-            + self.get_parameter(f"b_{name}")[:, None]
+            torch.einsum("bsd,hde->bhse", x, self.get_parameter(f"W_{name}")) + self.get_parameter(f"b_{name}")[:, None]
             for name in "QKV"
         )
         scores = q @ k.transpose(-1, -2) / HEAD_WIDTH**0.5
@@ -181,8 +181,8 @@ On {size:,} sequences each, drawn with other random numbers than training's:
 {rows}
 
 Training (`examples/train_induction_mini.py --seed {seed} --steps {steps}`) asked for those words alone; its attention
-was not guided, so that which heads do what was found, see `docs/induction-mini.md` in the repository. Limits: one model,
-one seed, {words} words, sequences of at most {context} tokens. MIT licence; trained on random words.
+was not guided, so that which heads do what was found, see `docs/induction-mini.md` in the repository. Limits: one
+model, one seed, {words} words, sequences of at most {context} tokens. MIT licence; trained on random words.
 
     circuitgraph run specs/induction-mini.yaml
 """
