@@ -5,7 +5,14 @@ Heimersheim and Janiak 2023, "A circuit for Python docstrings in a 4-layer atten
 
 from __future__ import annotations
 
-from circuitgraph.catalog.generators import Corruption, DocstringCorruption, DocstringParams, SameAs, TemplateParams
+from circuitgraph.catalog.generators import (
+    Corruption,
+    DocstringCorruption,
+    DocstringParams,
+    SameAs,
+    TemplateParams,
+    Words,
+)
 from circuitgraph.prompts import template
 from circuitgraph.prompts.raw import RawPair
 from circuitgraph.prompts.words import ARGUMENTS, DESCRIPTIONS
@@ -41,14 +48,17 @@ def generate(params: DocstringParams) -> list[RawPair]:
 def as_template(params: DocstringParams) -> TemplateParams:
     """The same task in the words of the `template` generator."""
     arguments = ("F", "A_def", "B_def", "C_def", "D_def", "E_def")
+    slots: dict[str, str | Words | SameAs] = {
+        **dict.fromkeys(arguments, "names"),
+        **{"A_doc": SameAs(same_as="A_def"), "B_doc": SameAs(same_as="B_def")},
+        **{f"W{i}": "words" for i in range(1, 8)},
+    }
     return TemplateParams(
         n=params.n,
         seed=params.seed,
         cluster=params.cluster,
         text=(TEXT,),
-        slots=dict.fromkeys(arguments, "names")
-        | {"A_doc": SameAs(same_as="A_def"), "B_doc": SameAs(same_as="B_def")}
-        | {f"W{i}": "words" for i in range(1, 8)},
+        slots=slots,
         words={"names": params.names or ARGUMENTS, "words": params.words or DESCRIPTIONS},
         corruption=CORRUPTIONS[params.corruption],
         answers=("C_def",),

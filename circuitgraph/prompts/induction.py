@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from circuitgraph.catalog.generators import Corruption, InductionCorruption, InductionParams, SameAs, TemplateParams
+from circuitgraph.catalog.generators import (
+    Corruption,
+    InductionCorruption,
+    InductionParams,
+    SameAs,
+    TemplateParams,
+    Words,
+)
 from circuitgraph.prompts import template
 from circuitgraph.prompts.raw import RawPair
 from circuitgraph.prompts.words import RANDOM_WORDS
@@ -40,15 +47,18 @@ def as_template(params: InductionParams) -> TemplateParams:
     repeated = {f"R{i}": SameAs(same_as=f"W{i}") for i in range(1, longest - 3)}
     texts = tuple(" " + " ".join(f"{{{slot}}}" for slot in order) for order in _orders(params.length))
     used = {slot for text in texts for slot in template.slots_of(text)}
+    slots: dict[str, str | Words | SameAs] = {
+        **dict.fromkeys(first, "words"),
+        **{"A2": SameAs(same_as="A1")},
+        **{slot: same for slot, same in repeated.items() if slot in used},
+    }
     return TemplateParams(
         n=params.n,
         seed=params.seed,
         twin=params.twin,
         cluster=params.cluster,
         text=texts,
-        slots=dict.fromkeys(first, "words")
-        | {"A2": SameAs(same_as="A1")}
-        | {slot: same for slot, same in repeated.items() if slot in used},
+        slots=slots,
         words={"words": words},
         corruption=_corruption(params.corruption, first, [slot for slot in repeated if slot in used]),
         answers=("B1",),

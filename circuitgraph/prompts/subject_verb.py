@@ -68,5 +68,5 @@ def _in_numbers(pair: RawPair, params: SubjectVerbParams, plural: tuple[bool, bo
 
 
 def _numbered(words: Mapping[str, str], nouns: Mapping[str, str], plural: tuple[bool, bool]) -> dict[str, str]:
-    chosen = dict(zip(("SUBJECT", "ATTRACTOR"), plural, strict=True))
+    chosen: dict[str, bool] = {"SUBJECT": plural[0], "ATTRACTOR": plural[1]}
     return {slot: nouns[word] if chosen.get(slot) else word for slot, word in words.items()}
