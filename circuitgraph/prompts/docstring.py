@@ -50,7 +50,8 @@ def as_template(params: DocstringParams) -> TemplateParams:
     arguments = ("F", "A_def", "B_def", "C_def", "D_def", "E_def")
     slots: dict[str, str | Words | SameAs] = {
         **dict.fromkeys(arguments, "names"),
-        **{"A_doc": SameAs(same_as="A_def"), "B_doc": SameAs(same_as="B_def")},
+        "A_doc": SameAs(same_as="A_def"),
+        "B_doc": SameAs(same_as="B_def"),
         **{f"W{i}": "words" for i in range(1, 8)},
     }
     return TemplateParams(

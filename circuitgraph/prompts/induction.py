@@ -49,7 +49,7 @@ def as_template(params: InductionParams) -> TemplateParams:
     used = {slot for text in texts for slot in template.slots_of(text)}
     slots: dict[str, str | Words | SameAs] = {
         **dict.fromkeys(first, "words"),
-        **{"A2": SameAs(same_as="A1")},
+        "A2": SameAs(same_as="A1"),
         **{slot: same for slot, same in repeated.items() if slot in used},
     }
     return TemplateParams(
