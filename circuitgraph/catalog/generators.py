@@ -10,7 +10,7 @@ import re
 import string
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
@@ -63,6 +63,9 @@ class GeneratorParams(BaseModel):
         if self.twin and self.n % 2:
             raise ValueError(f"with twin: true, n counts both twins and must be even; n is {self.n}")
         return self
+
+
+_P = TypeVar("_P", bound=GeneratorParams)
 
 
 class SameAs(BaseModel):
@@ -299,3 +302,176 @@ class IoiParams(GeneratorParams):
         if self.text is not None and "templates" in self.model_fields_set:
             raise ValueError("give text or templates, not both")
         return self
+
+
+class GreaterThanCorruption(StrEnum):
+    """How a greater-than prompt is corrupted. Example: "The war lasted from the year 1732 to the year 17"."""
+
+    YEAR_01 = "year_01"
+    """"… from the year 1701 to the year 17" (Hanna et al. 2023): every later year is right. The noun, the century
+    and every other token stay."""
+
+
+class GreaterThanParams(GeneratorParams):
+    """`greater_than`: the year that something ended, with positions `NOUN`, `CENTURY`, `YEAR`, `CENTURY2` (= `END`).
+
+    "The war lasted from the year 1732 to the year 17" (Hanna et al. 2023): answers are all two digits above 32, wrong
+    answers those up to 32. Years that the model's tokenizer does not split into century and two digits are left out.
+    """
+
+    corruption: GreaterThanCorruption = GreaterThanCorruption.YEAR_01
+    nouns: Words | None = None
+    """What lasted."""
+    centuries: Words = tuple(str(i) for i in range(11, 18))
+    """The first two digits of the years."""
+    years: Words = tuple(f"{i:02}" for i in range(2, 99))
+    """The last two digits of the first year, from 02 to 98."""
+
+    @model_validator(mode="after")
+    def _digits(self) -> GreaterThanParams:
+        _refuse_twins(self, "greater_than")
+        for name, words, low, high in (("centuries", self.centuries, 1, 99), ("years", self.years, 2, 98)):
+            for word in words:
+                if not re.fullmatch("[0-9]{2}", word) or not low <= int(word) <= high:
+                    raise ValueError(f"{name}: '{word}' is not two digits from {low:02} to {high}")
+        return self
+
+
+class InductionCorruption(StrEnum):
+    """How a prompt of repeated words is corrupted. Example: "… A B … C D … | … A", whose answer is B."""
+
+    SWAP_FIRST = "swap_first"
+    """"… C B … A D … | … A": the first mentions of A and C change places, so that the answer is D. Only what stands
+    before B and D differs; B, D, all other words and the repeated part stay."""
+    SWAP_NEXT = "swap_next"
+    """"… A D … C B … | … A": the words after A and C change places, so that the answer is D. Where to look stays
+    the same; what is found there differs."""
+    SWAP_CURRENT = "swap_current"
+    """"… A B … C D … | … C": the last word becomes C, so that the answer is D. The first part stays."""
+    NO_REPEAT = "no_repeat"
+    """Every word of the first part becomes another one; the repeated part stays. Nothing is repeated any more, so the
+    corrupted prompt holds no information about the answer."""
+
+
+class InductionParams(GeneratorParams):
+    """`induction`: random words, and the first of them once more; the answer is what followed the last one before.
+
+    Positions: `A1`, the first mention of the last word; `B1`, the word after it, which is the answer; `C1`, another
+    word that is not repeated, and `D1`, the word after that, which is the wrong answer; `A2` (= `END`), the last word.
+    Each place of A and C is a text of its own, and so a cluster.
+    """
+
+    corruption: InductionCorruption = InductionCorruption.SWAP_FIRST
+    length: Annotated[
+        tuple[Annotated[int, Strict(), Field(ge=5, le=64)], ...],
+        Field(min_length=1),
+        BeforeValidator(
+            lambda value: [value] if isinstance(value, int) else value, json_schema_input_type=int | list[int]
+        ),
+    ] = (10,)
+    """How many words there are before they repeat; a list for several."""
+    words: Words | None = None
+    """Words of your own, one token each after a space."""
+    vocabulary: tuple[Annotated[int, Strict(), Field(ge=0)], Annotated[int, Strict(), Field(ge=0)]] | None = None
+    """Token ids `[lowest, highest]` instead of words, for models without a tokenizer."""
+
+    @model_validator(mode="after")
+    def _words_or_ids(self) -> InductionParams:
+        if self.words is not None and self.vocabulary is not None:
+            raise ValueError("give words or vocabulary, not both")
+        if self.vocabulary is not None and not 0 < self.vocabulary[1] - self.vocabulary[0] < MOST_PAIRS:
+            raise ValueError("vocabulary: the lowest id comes first, then the highest")
+        return self
+
+
+class DocstringCorruption(StrEnum):
+    """How a docstring prompt is corrupted (Heimersheim and Janiak 2023); the function's answer is `C_def`."""
+
+    RANDOM_ANSWER = "random_answer"
+    """`C_def` becomes another word. All other arguments and the docstring stay."""
+    RANDOM_DOC = "random_doc"
+    """`A_doc` and `B_doc` become other words, so that the docstring no longer says which argument is next. The
+    function's arguments stay."""
+    RANDOM_DEF = "random_def"
+    """`A_def`, `B_def` and `C_def` become other words. The docstring stays."""
+    RANDOM_ANSWER_DOC = "random_answer_doc"
+    """`C_def`, `A_doc` and `B_doc` become other words. `A_def`, `B_def` and the rest stay."""
+
+
+class DocstringParams(GeneratorParams):
+    """`docstring`: the next argument in a docstring, with positions `A_def` … `E_def`, `A_doc`, `B_doc`, `END`.
+
+    After `def f(self, A, B, C, D, E):` and the docstring lines of A and B, the answer is C; wrong answers are the
+    other arguments.
+    """
+
+    corruption: DocstringCorruption = DocstringCorruption.RANDOM_ANSWER_DOC
+    names: Words | None = None
+    """Words for the function and its arguments."""
+    words: Words | None = None
+    """Words that describe."""
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> DocstringParams:
+        return _refuse_twins(self, "docstring")
+
+
+class PronounCorruption(StrEnum):
+    """How a prompt about a person is corrupted. Example: "So John is a really great friend, isn't"."""
+
+    OTHER_GENDER = "other_gender"
+    """"So Mary is a really great friend, isn't": the name becomes one of the other list; the answer turns around."""
+    SAME_GENDER = "same_gender"
+    """"So Paul is a really great friend, isn't": another name of the same list; the answer stays. For control."""
+
+
+class GenderedPronounParams(GeneratorParams):
+    """`gendered_pronoun`: "So {NAME} is a really great friend, isn't" → " he" or " she", with position `NAME`."""
+
+    corruption: PronounCorruption = PronounCorruption.OTHER_GENDER
+    he_names: Words | None = None
+    """Names whose answer is " he"."""
+    she_names: Words | None = None
+    """Names whose answer is " she"."""
+    traits: Words = ("great", "good", "nice", "kind")
+    """Words for {TRAIT}: "a really {TRAIT} friend"."""
+
+    @model_validator(mode="after")
+    def _names(self) -> GenderedPronounParams:
+        for name in {*(self.he_names or ())} & {*(self.she_names or ())}:
+            raise ValueError(f"'{name}' is among he_names and she_names")
+        return _refuse_twins(self, "gendered_pronoun")
+
+
+class SubjectVerbCorruption(StrEnum):
+    """How a prompt about number is corrupted. Example: "The key to the cabinets"."""
+
+    SUBJECT = "subject"
+    """"The keys to the cabinets": the subject changes its number; the answer turns around, the attractor stays."""
+    ATTRACTOR = "attractor"
+    """"The key to the cabinet": the attractor changes its number; subject and answer stay. For control."""
+
+
+class SubjectVerbParams(GeneratorParams):
+    """`subject_verb`: "The {SUBJECT} {LINK} the {ATTRACTOR}" → " is" or " are", with those positions.
+
+    The four combinations of numbers take turns (two with `attractor: opposite` or `same`).
+    """
+
+    corruption: SubjectVerbCorruption = SubjectVerbCorruption.SUBJECT
+    attractor: Literal["opposite", "same", "both"] = "opposite"
+    """Whether the other noun has the other number than the subject."""
+    nouns: Annotated[dict[str, str], Field(min_length=2)] | None = None
+    """Nouns: singular → plural."""
+    links: Words = ("to", "near", "behind", "with")
+    """Words for {LINK}."""
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> SubjectVerbParams:
+        return _refuse_twins(self, "subject_verb")
+
+
+def _refuse_twins(params: _P, name: str) -> _P:
+    if params.twin:
+        raise ValueError(f"generator {name} makes no twins; leave twin out")
+    return params
