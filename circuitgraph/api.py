@@ -22,7 +22,7 @@ from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
-from circuitgraph.spec.model import CircuitSection
+from circuitgraph.spec.model import CircuitSection, EstimateMethod
 from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
@@ -110,18 +110,24 @@ def run(
     out: str | Path | None = None,
     executor: str = "auto",
     memory: int | None = None,
+    estimate: str | None = None,
+    screen: str | None = None,
+    top: int = 100,
     overrides: Sequence[str] = (),
     resume: bool = False,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Measure every experiment of a spec.
+    """Measure every experiment of a spec; or estimate it, where the spec or `estimate` says so (docs/estimates.md).
 
     Args:
         out: a run directory to write (tables, drawing, provenance); None = keep the result in memory.
         executor: `auto`: fast where possible, and a sample of that recomputed literally; `fast`: without the sample;
             `literal`: everything by whole forward passes.
         memory: bytes that may be used beside the model; a share of what is free if not given.
+        estimate: a method (`eap`, `atp`, `eap-ig-inputs`, …) instead of the spec's.
+        screen: a method that estimates everything; the `top` largest are measured, on prompts held apart.
+        top: how many.
         resume: go on with the run in `out`.
         replace: put this run in the place of a finished one in `out`.
         progress: called with (steps done, steps in all).
@@ -135,13 +141,43 @@ def run(
         FileError, LockError: the run directory cannot be used.
     """
     wanted = executor_named(executor)
+    spec, overrides = estimating(spec, overrides, estimate, screen)
+    if screen is not None and (resume or top < 1):
+        raise InputError("a screened run is not resumed: start it anew" if resume else f"top is a number, not {top}")
     if out is not None:
         from circuitgraph.results import check_place
 
         check_place(out, resume=resume, replace=replace)
+    if screen is not None:
+        from circuitgraph.screening import screened_run  # imports torch
+
+        return screened_run(
+            spec, overrides, top, out=out, executor=wanted, memory=memory, replace=replace, progress=progress
+        )
     from circuitgraph.running import Running  # imports torch
 
     return Running(spec, overrides, progress, wanted, memory).result(out, resume=resume, replace=replace)
+
+
+def estimating(
+    spec: SpecLike, overrides: Sequence[str], estimate: str | None, screen: str | None
+) -> tuple[SpecLike, Sequence[str]]:
+    """A spec and its overrides with a method of estimation as its `estimate:` asks for.
+
+    Raises:
+        InputError: two methods, or no such method.
+    """
+    if estimate is not None and screen is not None:
+        raise InputError("estimate or screen, not both: a screened run estimates everything first")
+    method = estimate or screen
+    if method is None:
+        return spec, overrides
+    methods = [each.value for each in EstimateMethod]
+    if method not in methods:
+        raise InputError(f"'{method}' is no method of estimation{did_you_mean(method, methods)}")
+    if isinstance(spec, CircuitSpec):
+        return Options("estimate", {"method": method}).onto(spec), overrides
+    return spec, (*overrides, f"estimate.method={method}")
 
 
 def test(

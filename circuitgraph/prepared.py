@@ -11,6 +11,7 @@ from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError, RefusedError
 from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
+from circuitgraph.execute.gradient.run import estimate_all, refuse_estimates
 from circuitgraph.execute.literal import refuse_all
 from circuitgraph.execute.memory import SHARE, Load, free_memory
 from circuitgraph.execute.parts import out_of_memory
@@ -80,11 +81,15 @@ class Prepared:
         progress: Progress | None = None,
         executor: Executor = Executor.AUTO,
         memory: int | None = None,
+        estimating: bool = False,
+        model: TransformerModel | None = None,
     ) -> None:
         """Check, then load.
 
         Args:
+            estimating: whether effects are estimated where the spec says so, not measured.
             memory: bytes that may be used beside the model; None = a share of what is free.
+            model: the spec's, where it is loaded already.
 
         Raises:
             SpecError, InputError: what is wrong with the spec.
@@ -100,12 +105,16 @@ class Prepared:
         self.prompts: PromptSet = prompts
         self.reference: PromptSet | None = found.reference
         self.metrics: tuple[BoundMetric, ...] = bind_metrics(found.spec.metrics)
-        self.model: TransformerModel = load(found)
+        self.model: TransformerModel = load(found) if model is None else model
         self.executor = executor
+        self.estimate = found.spec.estimate if estimating else None
+        if self.estimate is not None:
+            refuse_estimates(self.model, self.plan.experiments, self.estimate)
         self.settings: Settings = Settings(threads=threads_for(self.model.shape))
         self._memory = memory
         self._short: int | None = None
-        self.audit = Audit(self.model, found.spec.intervention.seed) if executor is Executor.AUTO else None
+        audited = executor is Executor.AUTO and self.estimate is None
+        self.audit = Audit(self.model, found.spec.intervention.seed) if audited else None
         self._progress = progress
         self.halvings: int = 0
         self._done = self._total = 0
@@ -137,19 +146,7 @@ class Prepared:
         """
         prompts = self.prompts if prompts is None else prompts
         self.step(steps(Plan(plan.name, tuple(e for e in plan.experiments if e.id in skip)), prompts, self.settings))
-        parts = execute(
-            self.model,
-            plan,
-            prompts,
-            self.metrics,
-            reference=self.reference,
-            skip=skip,
-            progress=self.step,
-            executor=self.executor,
-            settings=self.settings,
-            audit=self.audit,
-            halved=self._halve,
-        )
+        parts = self._parts(plan, prompts, skip)
         while True:
             try:
                 with using_threads(self.settings.threads):
@@ -162,6 +159,33 @@ class Prepared:
                 return
             check_finite(plan, part)
             yield part
+
+    def _parts(self, plan: Plan, prompts: PromptSet, skip: frozenset[str]) -> Iterator[tuple[Measured, ...]]:
+        if self.estimate is not None:
+            return estimate_all(
+                self.model,
+                plan,
+                prompts,
+                self.metrics,
+                self.estimate,
+                reference=self.reference,
+                skip=skip,
+                settings=self.settings,
+                progress=self.step,
+            )
+        return execute(
+            self.model,
+            plan,
+            prompts,
+            self.metrics,
+            reference=self.reference,
+            skip=skip,
+            progress=self.step,
+            executor=self.executor,
+            settings=self.settings,
+            audit=self.audit,
+            halved=self._halve,
+        )
 
     def load_of(self, plans: Sequence[Plan], prompts: PromptSet) -> Load:
         """What the memory of plans depends on."""
@@ -238,7 +262,7 @@ class Prepared:
             seed=spec.intervention.seed,
             device=str(self.model.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
-            executor=self.executor.value,
+            executor=self.executor.value if self.estimate is None else self.estimate.method.value,
             schedule=self.settings.to_json(),
             threads=self.settings.threads,
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.settings import Settings
 from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_arrow, claim_id
+from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.threads import using_threads
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor
@@ -32,6 +33,7 @@ from circuitgraph.results import (
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.records import Row
+from circuitgraph.results.screening import Screening
 from circuitgraph.spec.model import BaseRun
 
 Readouts = tuple[AttentionTable | None, AttributionTable | None]
@@ -47,8 +49,22 @@ class Running(Prepared):
         progress: Progress | None,
         executor: Executor = Executor.AUTO,
         memory: int | None = None,
+        *,
+        only: frozenset[str] | None = None,
+        model: TransformerModel | None = None,
+        screened: Callable[[dict[str, float]], Screening] | None = None,
     ) -> None:
-        super().__init__(spec, overrides, progress, executor, memory)
+        """
+        Args:
+            only: the experiments that are measured (ids); None = all.
+            model: the spec's, where it is loaded already.
+            screened: makes of their effects what is told of a screening that chose them.
+        """
+        super().__init__(spec, overrides, progress, executor, memory, estimating=True, model=model)
+        self._screened = screened
+        if only is not None:
+            self.checked = replace(self.checked, graph=self.graph.only(only))
+            self.plan = build_plan(self.graph)
         if not self.plan.experiments:
             raise InputError("nothing to run: the spec has neither edges nor nodes")
         self._directory: RunDirectory | None = None
@@ -60,7 +76,8 @@ class Running(Prepared):
 
     def result(self, out: str | Path | None, *, resume: bool, replace: bool) -> RunResult:
         """Measure and summarise; with `out`, through a run directory."""
-        origin = self.origin(self.plan)
+        chosen = {} if self._screened is None else {"screened": [e.id for e in self.plan.experiments]}
+        origin = self.origin(self.plan, **chosen)
         if out is None:
             measured = [item for part in self._measure(frozenset()) for item in part]
             return self._result(measured, *self._rows(measured), self._readouts(), origin, None)
@@ -80,11 +97,15 @@ class Running(Prepared):
                 baseline=baseline,
                 attention=attention,
                 attribution=attribution,
+                screening=self._screening(primary),
                 clusters=self.prompts.clusters,
                 warnings=warnings,
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
             )
         return self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
+
+    def _screening(self, rows: Sequence[Row]) -> Screening | None:
+        return None if self._screened is None else self._screened({row.id: row.effect for row in rows})
 
     def _readouts(self) -> Readouts:
         """What the sections ask for that patch nothing."""
@@ -182,5 +203,6 @@ class Running(Prepared):
             baseline=baseline,
             attention=readouts[0],
             attribution=readouts[1],
+            screening=self._screening([row for row in rows if row.metric == self.metrics[0].column]),
             audit=None if self.audit is None else self.audit.findings,
         )

@@ -11,6 +11,7 @@ from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
 from circuitgraph.results.attention import AttentionRow, AttentionTable
 from circuitgraph.results.attribution import AttributionRow, AttributionTable, Total
 from circuitgraph.results.records import Row, RunResult
+from circuitgraph.spec.model import EstimateMethod
 
 HEADER = ("experiment", "effect", "95 % interval", "normalized", "q", "percentile", "")
 OPTIONAL = {"q": "q_value", "percentile": "percentile"}
@@ -52,7 +53,10 @@ def _facts(rows: Sequence[Row]) -> list[str]:
         if row.metric_other is not None:
             line += f"; {row.metric_other:.4g} in the other run (gap {row.metric_other - row.metric_base:+.4g})"
         lines.append(line)
-    return [*lines, "effect = metric(patched) − metric(base); normalized = mean effect / mean gap"]
+    meaning = "effect = metric(patched) − metric(base); normalized = mean effect / mean gap"
+    if methods := sorted({row.executor for row in rows} & set(EstimateMethod)):
+        meaning = f"effect: ESTIMATED by {', '.join(methods)} from gradients, not measured; normalized = / mean gap"
+    return [*lines, meaning]
 
 
 def _settings(row: Row) -> dict[str, str]:

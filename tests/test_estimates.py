@@ -259,12 +259,12 @@ def test_along_its_own_change_an_edge_becomes_exact(exact, family):
     if model.shape.grouped:
         claims[1] = edge("a0.h1@B", "a2.h2<q>@B")
     expected = np.stack([item.effect for item in literal(model, claims)])
-    errors = [np.abs(estimates(model, claims, "eap-ig-edges", n) - expected).max(axis=1) for n in (4, 16, 64)]
+    errors = [np.abs(estimates(model, claims, "eap-ig-edges", n) - expected).max(axis=1) for n in (3, 12)]
     size = np.abs(expected).max(axis=1)
-    # Midpoints: four times the steps, a sixteenth of the error, where that is above rounding.
-    assert (errors[1] < errors[0] / 6 + 1e-7 * size).all()
-    assert (errors[2] < errors[1] / 6 + 1e-7 * size).all()
-    assert (errors[2] < 2e-3 * size + 1e-9).all()
+    assert (size[[0, 2, 3, 5, 6]] > 1e-4).all()
+    # Midpoints: four times the steps, a sixteenth of the error.
+    assert (errors[1] <= errors[0] / 8 + 1e-9).all()
+    assert (errors[1] <= 3e-2 * size + 1e-9).all()
 
 
 def test_along_the_way_of_the_input(exact):
@@ -317,10 +317,10 @@ def test_along_the_way_of_a_whole_layer_its_node_becomes_exact(exact):
     model = exact("gpt2")
     claims: list[Claim] = [node("a1"), node("m0"), node("r1"), node("input")]
     expected = np.stack([item.effect for item in literal(model, claims)])
-    found = estimates(model, claims, "eap-ig-activations", 64)
-    assert np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()
-    both = estimates(model, claims[3:], "eap-ig-inputs", 64)
-    assert np.abs(both - expected[3:]).max() < 2e-3 * np.abs(expected).max()
+    found = estimates(model, claims, "eap-ig-activations", 32)
+    assert np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()
+    both = estimates(model, claims[3:], "eap-ig-inputs", 32)
+    assert np.abs(both - expected[3:]).max() < 5e-3 * np.abs(expected).max()
 
 
 def test_without_norm_and_cap_edges_into_the_logits_are_exact(tiny_model):

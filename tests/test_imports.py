@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, str] = {
     "prompts": "errors nodes catalog spec",
     # `locate` and `shape` of models are torch-free: check reads a model's config, never its weights.
     "models": "errors spec graph",
-    "checks": "errors nodes catalog spec graph prompts models",
+    "checks": "errors nodes catalog spec graph plans prompts models",
     "plans": "nodes spec graph prompts",
     "metrics": "errors catalog",
     "stats": "",
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, str] = {
     "drawing": "errors nodes spec graph",
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
-    "tables": "graph results",
+    "tables": "graph results spec",
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
     "explaining": "catalog checks execute plans",

@@ -10,6 +10,7 @@ from pathlib import Path
 from circuitgraph.checks import needs
 from circuitgraph.checks.attention import attention_reading
 from circuitgraph.checks.attribution import attribution_reading
+from circuitgraph.checks.estimates import check_estimates, estimate_warning
 from circuitgraph.checks.movement import Movement, Verdict
 from circuitgraph.checks.overlaps import overlap_problem
 from circuitgraph.checks.places import Places, entries_with_patterns, names_of, references
@@ -127,6 +128,8 @@ class _Check:
             self._check_prompts(spec, graph, prompts, reference)
         if readers:
             needs.check_expectations(spec, graph, self.findings)
+            check_estimates(spec, graph, self.findings)
+            self.warnings += filter(None, [estimate_warning(spec, graph)])
             if prompts is not None:
                 needs.check_metrics(spec, prompts, self.findings)
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)

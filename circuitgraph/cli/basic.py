@@ -144,23 +144,45 @@ def run(
         str | None,
         typer.Option("--memory", metavar="SIZE", help="Use so much beside the model, e.g. 4GiB.", show_default="half"),
     ] = None,
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of the table to print.")] = 30,
+    estimate: Annotated[
+        str | None,
+        typer.Option("--estimate", metavar="METHOD", help="Estimate from gradients instead: eap, atp, eap-ig-inputs …"),
+    ] = None,
+    screen: Annotated[
+        str | None,
+        typer.Option("--screen", metavar="METHOD", help="Estimate everything, measure the --top largest."),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            metavar="N",
+            min=1,
+            help="Rows to print; with --screen, how many are measured.",
+            show_default="30; 100",
+        ),
+    ] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Measure every edge of a spec and write tables, drawing and provenance to a run directory."""
     from circuitgraph import api
 
-    checked = checked_spec(spec, set_, strict)
+    _, overrides = api.estimating(spec, set_ or (), estimate, screen)
+    checked = checked_spec(spec, overrides, strict)
     directory = Path(out) if out is not None else Path("runs") / checked.spec.name
     number = len(checked.graph.claims)
-    announcement = f"{checked.spec.name}: {count(number, 'experiment')} on {checked.location.name} → {directory}"
+    verb = "" if checked.spec.estimate is None else f" estimated by {checked.spec.estimate.method}"
+    announcement = f"{checked.spec.name}: {count(number, 'experiment')}{verb} on {checked.location.name} → {directory}"
     with interruption(directory, spec, set_ or (), executor), ProgressBar(announcement, number) as progress:
         result = api.run(
             spec,
             out=directory,
             executor=executor,
             memory=None if memory is None else bytes_of(memory),
+            estimate=estimate,
+            screen=screen,
+            top=top or 100,
             overrides=set_ or (),
             resume=resume,
             replace=force,
@@ -175,7 +197,9 @@ def run(
         return
     from circuitgraph.tables import ranked_table
 
-    typer.echo(ranked_table(result, top))
+    if result.screening is not None:
+        typer.echo(f"{result.screening}\n")
+    typer.echo(ranked_table(result, 30 if top is None or screen is not None else top))
     note(f"\ntables, drawing and provenance: {directory}/")
     if drawn := api.drawn_part(result, "circuit.svg"):
         note(drawn)
@@ -292,4 +316,5 @@ def _run_report(result: RunResult) -> dict[str, Any]:
         "warnings": list(result.warnings),
         "rows": [asdict(row) for row in result.rows],
         "baseline": [asdict(row) for row in result.baseline],
+        "screening": None if result.screening is None else asdict(result.screening),
     }

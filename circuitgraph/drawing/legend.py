@@ -28,7 +28,7 @@ from circuitgraph.drawing.tags import tag
 from circuitgraph.drawing.text import fill, one_line, width
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
-from circuitgraph.spec.model import BaseRun, PathKind
+from circuitgraph.spec.model import BaseRun, EstimateMethod, PathKind
 
 SIZE = 10.5
 LINE = 17.0
@@ -132,10 +132,10 @@ def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
         counts = sorted({row.n for row in found.rows.values()})
         pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
         name, size = one_line(row.metric), "effect" if _is_distance(found) else "|effect|"
-        lines.append(
-            f"effect = {name}(patched) − {name}(base), mean over n\u00a0=\u00a0{pairs} "
-            f"prompt pair{'' if counts == [1] else 's'}."
-        )
+        meaning = f"effect = {name}(patched) − {name}(base)"
+        if row.executor in list(EstimateMethod):
+            meaning = f"effect on {name}, ESTIMATED by {row.executor} from gradients, not measured"
+        lines.append(f"{meaning}, mean over n\u00a0=\u00a0{pairs} prompt pair{'' if counts == [1] else 's'}.")
         lines.append(f"Line width is proportional to √{size}.")
         judged = Counter(row.verdict for row in found.rows.values() if row.verdict is not None)
         if judged:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -245,6 +245,10 @@ class CircuitGraph:
     def by_id(self) -> dict[str, Claim]:
         """Claims by experiment id."""
         return {claim_id(claim): claim for claim in self.claims}
+
+    def only(self, ids: Collection[str]) -> CircuitGraph:
+        """The same circuit with some of its experiments (by id)."""
+        return replace(self, claims=tuple(claim for claim in self.claims if claim_id(claim) in ids))
 
     def arcs(self) -> Iterator[tuple[Address, Address, Claim]]:
         """Every single sender → receiver pair of the claims, joined ones and sets taken apart.

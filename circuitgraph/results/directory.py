@@ -8,6 +8,7 @@
     baseline.parquet  random edges, if they are asked for  │
     attention.parquet what heads attend to, the same       │
     attribution.parquet   what components write, the same  │
+    screening.parquet     estimates of a screened run      │
     circuit.svg       the drawing                          │
     plots/            heat maps and charts                 ┘
     .lock             while a process writes
@@ -47,6 +48,7 @@ from circuitgraph.results.manifest import (
     MANIFEST,
     PARTS,
     PLOTS,
+    SCREENING,
     SPEC,
     Status,
     differences,
@@ -55,6 +57,7 @@ from circuitgraph.results.manifest import (
 )
 from circuitgraph.results.provenance import now, sha256_text
 from circuitgraph.results.records import Measured, Row
+from circuitgraph.results.screening import Screening
 
 
 def check_place(path: str | Path, *, resume: bool, replace: bool) -> None:
@@ -195,6 +198,7 @@ class RunDirectory:
         warnings: Sequence[str] = (),
         attention: AttentionTable | None = None,
         attribution: AttributionTable | None = None,
+        screening: Screening | None = None,
         draw: Callable[[], str] | None = None,
         plots: Mapping[str, bytes] | None = None,
     ) -> None:
@@ -218,6 +222,8 @@ class RunDirectory:
             attention.write(self._at / ATTENTION)
         if attribution is not None:
             attribution.write(self._at / ATTRIBUTION)
+        if screening is not None:
+            screening.write(self._at / SCREENING)
         if draw is not None:
             write_text(self._at / DRAWING, draw())
         self._write_plots(plots or {})
@@ -302,7 +308,20 @@ def _occupied(path: Path, found: Mapping[str, Any]) -> InputError:
 
 def _check_only_ours(path: Path) -> None:
     """Refuse to delete a directory that holds anything a run does not write."""
-    ours = {MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, ATTENTION, ATTRIBUTION, DRAWING, PLOTS, lock.NAME}
+    ours = {
+        MANIFEST,
+        SPEC,
+        PARTS,
+        EDGES,
+        EFFECTS,
+        BASELINE,
+        ATTENTION,
+        ATTRIBUTION,
+        SCREENING,
+        DRAWING,
+        PLOTS,
+        lock.NAME,
+    }
     with file_errors("read", path):
         other = sorted(e.name for e in path.iterdir() if e.name not in ours and not e.name.endswith(PARTIAL))
     if other or inspect(path) is None:

@@ -20,12 +20,14 @@ from circuitgraph.results.manifest import (
     EDGES,
     EFFECTS,
     MANIFEST,
+    SCREENING,
     SPEC,
     Status,
     read_manifest,
 )
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import Findings, RunResult
+from circuitgraph.results.screening import Screening
 from circuitgraph.spec import read_spec
 
 
@@ -56,6 +58,7 @@ def load_run(path: str | Path) -> RunResult:
         baseline=read_rows(directory / BASELINE) if (directory / BASELINE).exists() else (),
         attention=AttentionTable.read(attention) if (attention := directory / ATTENTION).exists() else None,
         attribution=AttributionTable.read(taken) if (taken := directory / ATTRIBUTION).exists() else None,
+        screening=Screening.read(found) if (found := directory / SCREENING).exists() else None,
         audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
 
@@ -75,6 +78,8 @@ def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph
     each = manifest.get("settings", {}).get("each")
     swept = None if each is None else tuple(map(parse_position, each))
     graph = build_graph(reading.spec, shape, reading.source, swept)
+    if (screened := manifest.get("settings", {}).get("screened")) is not None:
+        graph = graph.only(frozenset(screened))
     plan = build_plan(graph)
     if plan_hash(plan) != manifest.get("plan_sha256"):
         made_by = manifest.get("versions", {}).get("circuitgraph")

@@ -16,7 +16,8 @@ FORMAT = "circuitgraph run"
 FORMAT_VERSION = 1
 MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
 EDGES, EFFECTS, BASELINE, DRAWING = "edges.parquet", "effects.parquet", "baseline.parquet", "circuit.svg"
-ATTENTION, ATTRIBUTION, PLOTS = "attention.parquet", "attribution.parquet", "plots"
+ATTENTION, ATTRIBUTION = "attention.parquet", "attribution.parquet"
+SCREENING, PLOTS = "screening.parquet", "plots"
 IDENTITY = {
     "spec_sha256": "spec",
     "plan_sha256": "plan",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.screening import Screening
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,8 @@ class RunResult:
     """What heads attend to, where the spec has `attention:`."""
     attribution: AttributionTable | None = None
     """What components write towards the metric, where the spec has `attribution:`."""
+    screening: Screening | None = None
+    """The estimates that chose what was measured, where a run was screened."""
 
     @property
     def primary(self) -> tuple[Row, ...]:

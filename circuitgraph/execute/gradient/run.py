@@ -59,14 +59,18 @@ def estimate_all(
     longest = max(len(pair) for pair in prompts.pairs)
     size = max(1, min(settings.pairs, TOKENS // longest))
     batches = bind_batches(plan, prompts, metrics, model.shape, model.device, size)
+    counted = sum(-(-len(rows) // settings.pairs) for rows in prompts.by_length())
     for start in range(0, len(todo), PART):
         tables = [Table(experiment, metrics, len(prompts)) for experiment in todo[start : start + PART]]
         items = [Item(table.experiment, draw) for table in tables for draw in range(table.experiment.repeat)]
-        for batch in batches:
+        told = 0
+        for number, batch in enumerate(batches, start=1):
             estimator = Estimator(model, batch, metrics, items, referred)
             estimate(estimator, how.method, how.steps)
             _fill(tables, estimator)
-            progress(len(tables))
+            now = len(tables) * counted * number // len(batches)
+            progress(now - told)
+            told = now
         yield tuple(measured for table in tables for measured in table.measured(how.method.value))
 
 
