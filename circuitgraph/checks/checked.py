@@ -54,7 +54,7 @@ class Checked:
     """What `@each` stands for; None = not used, or not known here."""
     attention: AttentionReading | None = None
     """What the attention section asks for; None without one, or without `prompts`."""
-    saes: Saes = Saes()
+    saes: Saes = field(default_factory=Saes)
     """The sparse autoencoders."""
 
 
