@@ -191,9 +191,7 @@ def patched(
         parts = any(isinstance(a.node, Feature | SaeError) for c in claims for a in _addresses(c))
         assert not parts or executor_of(experiment, model.shape, Executor.AUTO)[0] in Executor
     measured = [
-        item
-        for part in execute(model, plan, prompts, bind_metrics([LOGIT_DIFF]), reference=REFERENCE)
-        for item in part
+        item for part in execute(model, plan, prompts, bind_metrics([LOGIT_DIFF]), reference=REFERENCE) for item in part
     ]
     other = measured[0].metric_other
     assert other is not None
@@ -389,10 +387,14 @@ def by_hand(oracle: Oracle, names: list[str], part: str, where: tuple, base: int
         edit = Edit(oracle.stream, oracle.exchanged(x, part, oracle.part(other, part)), where[0])
     else:
         place = oracle.plain.sender(sender)
-        edit = Edit(place, oracle.plain.run(ids_of(corrupted=not base), keep=[place])[1][place.module, place.side], where[0])
+        edit = Edit(
+            place, oracle.plain.run(ids_of(corrupted=not base), keep=[place])[1][place.module, place.side], where[0]
+        )
     if receiver.startswith("sae."):
         found = oracle.isolate(edit, base, [oracle.stream], mlps=mlps)[oracle.stream.module, "in"]
-        return oracle.propagate([Edit(oracle.stream, oracle.exchanged(x, part, oracle.part(found, part)), where[1])], base)
+        return oracle.propagate(
+            [Edit(oracle.stream, oracle.exchanged(x, part, oracle.part(found, part)), where[1])], base
+        )
     places = oracle.plain.receiver(receiver)
     found = oracle.isolate(edit, base, places, mlps=mlps)
     return oracle.propagate([Edit(place, found[place.module, place.side], where[1]) for place in places], base)

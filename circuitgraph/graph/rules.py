@@ -152,7 +152,8 @@ def reach_problem(shape: ModelShape, sender: Node, receiver: Node) -> str | None
     where = f"{sender} writes to the residual stream {_written(written)}, {receiver} reads it {_read(shape, read)}"
     if shape.parallel and layer_of(sender) == layer_of(receiver) is not None:
         return f"{edge} does not exist: {where}; attention and MLP of a block run in parallel in this model"
-    if layer_of(sender) == layer_of(receiver) is not None and isinstance(sender, Head | Attention):
+    beside = not isinstance(receiver, Feature | SaeError) and layer_of(sender) == layer_of(receiver)
+    if beside and isinstance(sender, Head | Attention):
         return f"{edge} does not exist: {where}; the heads of a layer read before any of them writes"
     return f"{edge} runs backwards: {where}"
 
@@ -176,6 +177,14 @@ def added_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None
         for later in receivers:
             if later.node != stream.node and shape.read_at(stream.node) <= shape.read_at(later.node):
                 return f"{stream} and {later} overlap: what is added to {stream.node} reaches {later.node} already"
+    return None
+
+
+def adding_problem(senders: Sequence[Address]) -> str | None:
+    """Why senders cannot be added to inputs."""
+    for sender in senders:
+        if isinstance(sender.node, Feature | SaeError):
+            return f"{sender} cannot be a sender with receivers: add: {_NO_ADDING}; use receivers: overwrite"
     return None
 
 
@@ -245,9 +254,10 @@ def overwrite_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | 
             if _same_sae(early.node, late.node):
                 continue
             if early.node != late.node and shape.written_at(early.node) <= shape.read_at(late.node):
+                add = "" if isinstance(late.node, Feature | SaeError) else "set receivers: add, or "
                 return (
                     f"{early} can reach {late}, and overwriting {late} with what was recorded there would erase it; "
-                    "set receivers: add, or give the receivers separate edges"
+                    f"{add}give the receivers separate edges"
                 )
     return None
 

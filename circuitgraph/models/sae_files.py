@@ -171,7 +171,7 @@ def _read(header: _Header, sae: Sae, spec: SaeSpec, path: Path, d_model: int | N
         if not isinstance(k, int) or isinstance(k, bool):
             yield Flaw("k", f"'{spec.file}' does not say how many features its top-k encoder keeps; write k: …")
         elif not 1 <= k <= width:
-            yield Flaw("k", f"k: {k} of {width} features")
+            yield Flaw("k", f"a top-k encoder cannot keep {k} of the {width} features of '{spec.file}'")
     elif spec.k is not None:
         yield Flaw("k", f"k has no meaning for a {kind} encoder")
     subtract = _subtract(header, tensors, kind, spec)
