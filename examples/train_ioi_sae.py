@@ -1,6 +1,6 @@
 """Train the sparse autoencoder of specs/ioi-mini-sae.yaml: of the stream before block 2 of ioi-mini, from nothing.
 
-    python examples/train_ioi_sae.py                        # rewrites specs/ioi-mini-sae.safetensors, half a minute on one thread
+    python examples/train_ioi_sae.py          # rewrites specs/ioi-mini-sae.safetensors, half a minute on one thread
     python examples/train_ioi_sae.py --out /tmp/sae.safetensors --seed 1 --steps 500
 
 A top-k autoencoder (Gao et al. 2024, arXiv 2406.04093) without auxiliary loss: features that are not among the

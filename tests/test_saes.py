@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import circuitgraph as cg
+from circuitgraph.checks import check
+from circuitgraph.errors import InputError, ModelError, SpecError
 from circuitgraph.execute.bind import bind_metrics
 from circuitgraph.execute.run import execute
 from circuitgraph.graph.claims import (
@@ -82,7 +88,7 @@ def written_out(kind: SaeKind, w: dict[str, Tensor], x: Tensor, *, subtract: boo
                     value = max(magnitude, 0.0) if product + float(w["b_gate"][i]) > 0 else 0.0
             found[(*at, i)] = value
         if kind is SaeKind.TOP_K:
-            kept = sorted(range(WIDTH), key=lambda i: -float(found[(*at, i)]))[:K]  # noqa: B023 (used at once)
+            kept = sorted(range(WIDTH), key=lambda i: -float(found[(*at, i)]))[:K]
             for i in set(range(WIDTH)) - set(kept):
                 found[(*at, i)] = 0.0
     return found
@@ -187,27 +193,12 @@ def patched(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The metric of each claim's patched run [claims, pairs], and those of base and other run [pairs]."""
     plan = build_plan(CircuitGraph("test", model.shape, (), tuple(claims)))
-    for experiment in plan.experiments:
-        parts = any(isinstance(a.node, Feature | SaeError) for c in claims for a in _addresses(c))
-        assert not parts or executor_of(experiment, model.shape, Executor.AUTO)[0] in Executor
     measured = [
         item for part in execute(model, plan, prompts, bind_metrics([LOGIT_DIFF]), reference=REFERENCE) for item in part
     ]
     other = measured[0].metric_other
     assert other is not None
     return np.stack([item.metric_patched for item in measured]), measured[0].metric_base, other
-
-
-def _addresses(claim: Claim) -> Sequence[Address]:
-    match claim:
-        case NodeClaim(nodes):
-            return nodes
-        case EdgeClaim(senders, receivers):
-            return (*senders, *receivers)
-        case ChainClaim(hops):
-            return hops
-        case _:
-            return ()
 
 
 def everything(name: str = "res", position: str = "") -> list[str]:
@@ -499,3 +490,144 @@ def test_chains_go_through_features(equipped, checkpoint):
     assert_allclose(second[0], expected[1], atol=1e-9)
     assert np.abs(first[0] - base).max() > 1e-9
     assert np.abs(second[0] - base).max() > 1e-9
+
+
+# What is checked and what is kept ------------------------------------------------------------------
+
+
+def flaws_of(directory: Path, tensors: dict[str, Tensor], *, metadata=None, **spec: object) -> list[str]:
+    """What is wrong with a file of these tensors, for a model of width 32."""
+    copies = {key: tensor.contiguous().clone() for key, tensor in tensors.items()}
+    save_file(copies, directory / "sae.safetensors", metadata)
+    section = SaeSpec.model_validate({"file": "sae.safetensors", "site": "r1", **spec})
+    return [flaw.message for flaw in read_sae(Sae("res", Residual(1)), section, directory, 32)[1]]
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path):
+    w = random_weights(SaeKind.STANDARD)
+    narrow = w | {"W_enc": w["W_enc"][:16], "b_enc": w["b_enc"][:3]}
+    assert flaws_of(tmp_path, narrow, kind="standard") == [
+        "'sae.safetensors': W_enc is 16 × 24; 32 × 24 is needed for this model, whose stream has 32 numbers, "
+        "and 24 features",
+        "'sae.safetensors': b_enc is 3; 24 is needed for this model, whose stream has 32 numbers, and 24 features",
+    ]
+    assert flaws_of(tmp_path, w | {"jump": w["b_enc"]}) == [
+        "'sae.safetensors' holds the tensor jump, which no kind of encoder here has; "
+        "kinds are standard, top-k, jumprelu, gated"
+    ]
+    assert flaws_of(tmp_path, w | {"bias": w["b_dec"]}) == [
+        "'sae.safetensors' holds b_dec and bias, which are two names of one tensor"
+    ]
+    assert flaws_of(tmp_path, w | {"b_enc": w["b_enc"].long()}, kind="standard") == [
+        "'sae.safetensors': b_enc holds I64; floating point numbers are needed"
+    ]
+    assert flaws_of(tmp_path, w | {"threshold": w["b_enc"]}) == [
+        "'sae.safetensors' does not say whether its encoder reads x or x − b_dec, and jumprelu encoders do either: "
+        "write apply_b_dec_to_input: false (as Gemma Scope) or true"
+    ]
+    batch = w | {"threshold": torch.tensor(0.5), "k": torch.tensor(3)}
+    assert "batch-top-k" in flaws_of(tmp_path, batch)[0]
+    assert flaws_of(tmp_path, batch, kind="top-k") == []
+    assert flaws_of(tmp_path, batch, kind="jumprelu", apply_b_dec_to_input=True) == []
+    assert flaws_of(tmp_path, w, kind="standard", metadata={"normalize_activations": "layer_norm"}) == [
+        "'sae.safetensors' says normalize_activations: layer_norm, which is not supported; fold it into the weights"
+    ]
+    assert "says that its encoder is 'temporal'" in flaws_of(tmp_path, w, metadata={"architecture": "temporal"})[0]
+    (tmp_path / "sae.safetensors").write_bytes(b"not a file of weights")
+    section = SaeSpec(file="sae.safetensors", site="r1")
+    flaws = read_sae(Sae("res", Residual(1)), section, tmp_path, 32)[1]
+    assert flaws[0].message.startswith("'sae.safetensors' cannot be read as safetensors: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"architecture": "topk", "k": 3}, (SaeKind.TOP_K, 3, True)),
+        ({"architecture": "standard", "activation_fn": "topk", "activation_fn_kwargs": {"k": 4}},
+         (SaeKind.TOP_K, 4, True)),
+        ({"architecture": "standard", "apply_b_dec_to_input": False}, (SaeKind.STANDARD, None, False)),
+    ],
+    ids=["topk", "before version 6", "standard"],
+)  # fmt: skip
+def test_what_saelens_writes_beside_its_weights_is_read(words, expected, tmp_path):
+    save_file(random_weights(SaeKind.STANDARD), tmp_path / "sae_weights.safetensors")
+    (tmp_path / "cfg.json").write_text(json.dumps(words))
+    section = SaeSpec(file="sae_weights.safetensors", site="r1")
+    file, flaws = read_sae(Sae("res", Residual(1)), section, tmp_path, 32)
+    assert flaws == []
+    assert file is not None
+    assert (file.kind, file.k, file.subtract) == expected
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    w = random_weights(SaeKind.GATED)
+    w["W_dec"][3, 4] = torch.nan
+    with pytest.raises(ModelError, match=r"res\.safetensors: W_dec holds NaN or infinity"):
+        saved(tmp_path, SaeKind.GATED, w, Residual(1))
+
+
+def test_features_are_measured_literally_and_plans_say_so(equipped):
+    model = equipped("gpt2", Residual(2))
+    claims = [claim_of(model, "sae.res.f1", "logits"), claim_of(model, "m0", "sae.res.error"), claim_of(model, "m0")]
+    plan = build_plan(CircuitGraph("test", model.shape, (), tuple(claims)))
+    found = [executor_of(experiment, model.shape, Executor.FAST) for experiment in plan.experiments]
+    assert [executor for executor, _ in found] == [Executor.LITERAL, Executor.LITERAL, Executor.FAST]
+    assert found[0][1] == found[1][1] == "parts of the stream that a sparse autoencoder takes apart"
+
+
+SPEC = """\
+version: 1
+name: parts
+model: ioi-mini
+saes: {res2: {file: sae.safetensors, site: r2, kind: top-k, k: 4}}
+prompts: {generator: {name: ioi, n: 4, seed: 0}}
+metric: {name: logit_diff, at: END}
+groups: {some: [sae.res2.f1, sae.res2.f2]}
+edges:
+  - {sender: some@S2, receiver: "a2.h0<v>@S2"}
+  - {sender: "sae.res2.f*@S2", receiver: "a2.h1<v>@S2", join: senders}
+nodes: [sae.res2.error@END, sae.res2.f55@each]
+baseline: {edges: 3}
+"""
+
+
+@pytest.fixture
+def parts(tmp_path) -> Path:
+    """A spec of features of ioi-mini, with its own copy of the weights."""
+    shutil.copy(Path("specs/ioi-mini-sae.safetensors").resolve(), tmp_path / "sae.safetensors")
+    (tmp_path / "parts.yaml").write_text(SPEC)
+    return tmp_path / "parts.yaml"
+
+
+def test_a_run_holds_its_autoencoders_and_is_read_without_their_files(parts, tmp_path):
+    result = cg.run(parts, out=tmp_path / "run")
+    assert [row.label for row in result.rows if row.kind == "edge"][:2] == [
+        "sae.res2.f1@S2 → a2.h0<v>@S2", "sae.res2.f2@S2 → a2.h0<v>@S2"]  # fmt: skip
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    digest = hashlib.sha256((tmp_path / "sae.safetensors").read_bytes()).hexdigest()
+    assert record["saes"] == [
+        {"name": "res2", "site": "r2", "width": 96, "kind": "top-k", "k": 4, "apply_b_dec_to_input": True,
+         "sha256": digest}
+    ]  # fmt: skip
+    (tmp_path / "sae.safetensors").unlink()
+    assert [row.id for row in cg.load_run(tmp_path / "run").rows] == [row.id for row in result.rows]
+
+
+def test_a_run_goes_on_only_with_the_same_weights(parts, tmp_path):
+    cg.run(parts, out=tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    tensors = load_file(tmp_path / "sae.safetensors")
+    save_file({**tensors, "b_enc": tensors["b_enc"] + 0.1}, tmp_path / "sae.safetensors")
+    with pytest.raises(InputError, match="sparse autoencoders differ"):
+        cg.run(parts, out=tmp_path / "run", resume=True)
+
+
+def test_autoencoders_that_nothing_names_are_told(parts):
+    parts.write_text(SPEC.replace("saes: {", "saes: {idle: {file: sae.safetensors, site: r3, kind: standard}, "))
+    assert "saes: nothing names a feature of idle" in check(parts).warnings
+
+
+def test_a_circuit_as_a_whole_knows_no_features(parts):
+    with pytest.raises(SpecError, match=r"sae\.res2\.f1 sends no edge of the finest partition"):
+        cg.evaluate(parts)

@@ -263,7 +263,7 @@ def _constraints(blocks: Sequence[Block], arcs: Iterable[Arc], shape: ModelShape
 
 
 def _split(block: Block, shape: ModelShape) -> list[Block]:
-    parts: dict[tuple[int, bool], list[Spot]] = defaultdict(list)
+    parts: dict[tuple[int, int], list[Spot]] = defaultdict(list)
     for spot in block.spots:
         parts[_depth(spot, shape)[:2]].append(spot)
     return [Block(block.group, block.column, tuple(spots)) for spots in parts.values()]
