@@ -36,9 +36,9 @@ IDLE = 200
 """Steps after which a feature that was never among the strongest starts anew."""
 
 
-def prompts_of(corruption: str, seed: int) -> CircuitSpec:
+def prompts_of(corruption: str, seed: int, n: int = PROMPTS) -> CircuitSpec:
     """A spec that asks for IOI prompts; nothing of it is measured."""
-    generator = {"name": "ioi", "n": PROMPTS, "seed": seed, "corruption": corruption}
+    generator = {"name": "ioi", "n": n, "seed": seed, "corruption": corruption}
     return CircuitSpec.model_validate({
         "version": 1, "name": "train-ioi-sae", "model": "ioi-mini", "prompts": {"generator": generator},
         "metric": "logit_diff", "nodes": [f"r{LAYER}"],

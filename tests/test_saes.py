@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -46,6 +47,7 @@ from tests.measuring import LOGIT_DIFF, reference_spec
 from tests.plain_hooks import ATTENTION, Edit, Place, PlainModel
 from tests.tiny import random_prompts
 
+ROOT = Path(__file__).parents[1]
 KINDS = tuple(SaeKind)
 WIDTH, K = 24, 5
 PROMPTS = random_prompts()
@@ -594,7 +596,7 @@ baseline: {edges: 3}
 @pytest.fixture
 def parts(tmp_path) -> Path:
     """A spec of features of ioi-mini, with its own copy of the weights."""
-    shutil.copy(Path("specs/ioi-mini-sae.safetensors").resolve(), tmp_path / "sae.safetensors")
+    shutil.copy(ROOT / "specs" / "ioi-mini-sae.safetensors", tmp_path / "sae.safetensors")
     (tmp_path / "parts.yaml").write_text(SPEC)
     return tmp_path / "parts.yaml"
 
@@ -631,3 +633,39 @@ def test_autoencoders_that_nothing_names_are_told(parts):
 def test_a_circuit_as_a_whole_knows_no_features(parts):
     with pytest.raises(SpecError, match=r"sae\.res2\.f1 sends no edge of the finest partition"):
         cg.evaluate(parts)
+
+
+# What is shipped -----------------------------------------------------------------------------------
+
+
+def test_the_page_shows_what_the_spec_gives(circuitgraph, monkeypatch, tmp_path):
+    """Word by word; numbers to what float32 may differ by between machines."""
+    shown = (
+        (ROOT / "docs" / "saes.md")
+        .read_text(encoding="utf-8")
+        .split("circuitgraph test specs/ioi-mini-sae.yaml\n\n")[1]
+    )
+    shown = shown.split("\n\n<img")[0].split()
+    ended = circuitgraph("test", ROOT / "specs" / "ioi-mini-sae.yaml", "--out", tmp_path / "run")
+    assert ended.status == 0
+    found = ended.out.split()
+    assert len(found) == len(shown)
+    for ours, theirs in zip(found, shown, strict=True):
+        if ours != theirs:
+            here, there = (float(word.strip("[],")) for word in (ours, theirs))
+            assert here == pytest.approx(there, rel=0.01, abs=0.002)
+
+
+def test_the_script_trains_what_is_shipped():
+    """A few steps of it: tensors of the shapes that the shipped file has, and the same again."""
+    found = importlib.util.spec_from_file_location("train_ioi_sae", ROOT / "examples" / "train_ioi_sae.py")
+    assert found is not None
+    assert found.loader is not None
+    script = importlib.util.module_from_spec(found)
+    found.loader.exec_module(script)
+    checked = check(script.prompts_of("abc", 3, n=20))
+    x = script.activations(script.load_model(checked.location, device="cpu"), checked.prompts)
+    first, again = (script.train(x, 5, torch.Generator().manual_seed(0)) for _ in range(2))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    shipped = load_file(ROOT / "specs" / "ioi-mini-sae.safetensors")
+    assert {key: x.shape for key, x in first.items()} == {key: x.shape for key, x in shipped.items()}
