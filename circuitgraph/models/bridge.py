@@ -299,11 +299,14 @@ class _Collector:
     def _taken_apart(self, stream: Site, dictionary: Dictionary, x: Tensor) -> Tensor:
         """The stream with the writes to parts of it made; the parts are kept as they then are."""
         places = [Site(kind, stream.layer, dictionary.sae.name) for kind in PARTS]
-        changes = [functools.partial(self._written, place) if place in self.writes else None for place in places]
-        new, *parts = dictionary.apply(x, *changes)
+        asked = {*self.wanted, *self.writes}
+        new, *parts = dictionary.apply(
+            x, *(functools.partial(self._written, place) if place in asked else None for place in places)
+        )
         for place, part in zip(places, parts, strict=True):
-            self._reached.add(place)
-            self._keep(place, part)
+            if part is not None:
+                self._reached.add(place)
+                self._keep(place, part)
         return new
 
     def _written(self, site: Site, old: Tensor) -> Tensor:

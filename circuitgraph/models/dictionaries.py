@@ -80,20 +80,20 @@ class Dictionary:
         changed = (change != 0).flatten(0, -2).any(dim=0).nonzero().squeeze(-1)
         return change[..., changed] @ self.weights["W_dec"][changed]
 
-    def apply(self, x: Tensor, features: Change | None, error: Change | None) -> tuple[Tensor, Tensor, Tensor]:
-        """The stream after changes of features and error, and both as they then are.
+    def apply(self, x: Tensor, features: Change | None, error: Change | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The stream after changes of features and error, and both as they then are; without `error`, no error.
 
         Both are taken from x before either is changed. x itself is returned where nothing changes.
         """
         f = self.encode(x)
-        e = x - self.decode(f)
-        new_f, new_e = (f if features is None else features(f)), (e if error is None else error(e))
-        new = x
+        e = None if error is None else x - self.decode(f)
+        new_f, new = (f if features is None else features(f)), x
         if new_f is not f and bool((new_f != f).any()):
             new = new + self.write(new_f - f)
-        if new_e is not e and bool((new_e != e).any()):
-            new = new + (new_e - e)
-        return new, new_f, new_e
+        if e is None or error is None:
+            return new, new_f, None
+        new_e = error(e)
+        return (new + (new_e - e) if bool((new_e != e).any()) else new), new_f, new_e
 
 
 def load_dictionaries(files: Iterable[SaeFile], device: torch.device, dtype: torch.dtype) -> tuple[Dictionary, ...]:
@@ -119,4 +119,6 @@ def _load(file: SaeFile, device: torch.device, dtype: torch.dtype) -> Dictionary
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{file.path}: {name} holds NaN or infinity")
         weights[role] = tensor.to(device=device, dtype=dtype).contiguous()
+        if not bool(torch.isfinite(weights[role]).all()):
+            raise ModelError(f"{file.path}: {name} is too large for the model's {str(dtype).removeprefix('torch.')}")
     return Dictionary(file, weights, hashlib.sha256(data).hexdigest())
