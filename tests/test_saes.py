@@ -41,6 +41,7 @@ from circuitgraph.models.sae_files import read_sae
 from circuitgraph.nodes import Address, Feature, Input, Position, Residual, Sae, SaeError, parse, parse_position
 from circuitgraph.plans.build import build_plan
 from circuitgraph.plans.schedule import Executor, executor_of
+from circuitgraph.plans.work import PromptShape, forward_work, literal_work
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import Align, BaseRun, PathKind, SaeKind, SaeSpec
 from tests.measuring import LOGIT_DIFF, reference_spec
@@ -575,6 +576,10 @@ def test_features_are_measured_literally_and_plans_say_so(equipped):
     found = [executor_of(experiment, model.shape, Executor.FAST) for experiment in plan.experiments]
     assert [executor for executor, _ in found] == [Executor.LITERAL, Executor.LITERAL, Executor.FAST]
     assert found[0][1] == found[1][1] == "parts of the stream that a sparse autoencoder takes apart"
+    # Two runs of 28 tokens, in each of which 24 features of a stream of 32 numbers are encoded and decoded.
+    prompts, first = PromptShape.of(PROMPTS), plan.experiments[0]
+    apart = literal_work(first, model.shape, prompts) - 2 * forward_work(model.shape, prompts)
+    assert apart == 2 * 28 * 2 * (2 * 32 * WIDTH)
 
 
 SPEC = """\
