@@ -111,7 +111,57 @@ class Logits:
         return "logits"
 
 
-Node = Input | Attention | Head | KVHead | MLP | Neuron | Residual | Logits
+@dataclass(frozen=True, order=True, slots=True)
+class Sae:
+    """A sparse autoencoder of a spec: its name there, the residual stream that it reads, and how many features it has.
+
+    `width` None = not known, where its file could not be read.
+    """
+
+    name: str
+    site: Input | Residual
+    width: int | None = None
+
+    def __str__(self) -> str:
+        return f"sae.{self.name}"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Feature:
+    """One feature of a sparse autoencoder: how strongly it is active."""
+
+    sae: Sae
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.sae}.f{self.index}"
+
+    @property
+    def layer(self) -> int:
+        """The block before which (or in the middle of which) its stream is."""
+        return _layer_of_site(self.sae)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class SaeError:
+    """What a sparse autoencoder does not reconstruct of the residual stream that it reads."""
+
+    sae: Sae
+
+    def __str__(self) -> str:
+        return f"{self.sae}.error"
+
+    @property
+    def layer(self) -> int:
+        """The block before which (or in the middle of which) its stream is."""
+        return _layer_of_site(self.sae)
+
+
+def _layer_of_site(sae: Sae) -> int:
+    return 0 if isinstance(sae.site, Input) else sae.site.layer
+
+
+Node = Input | Attention | Head | KVHead | MLP | Neuron | Residual | Logits | Feature | SaeError
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -166,6 +216,8 @@ class NodePattern:
     kind: str
     layer: int | None
     index: int | None
+    sae: str = ""
+    """The name of the sparse autoencoder whose feature (`f`) or error (`error`) is meant."""
 
 
 class Reference(NamedTuple):
@@ -210,6 +262,9 @@ _SPELLINGS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("r", rf"(?:r{_N}|blocks\.{_N}\.hook_resid_pre)"),
     )
 )
+SAE_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+"""What a sparse autoencoder may be called."""
+_SAE_PART = re.compile(rf"sae\.({SAE_NAME})\.(?:f{_N}|(error))", re.ASCII)
 _HOOK_PORT = re.compile(r"blocks\.(\d+)\.attn\.hook_(?:([qkv])\[:,\s*:|(pattern)\[:),\s*(\d+)\]", re.ASCII)
 _HOOK_POST = re.compile(r"blocks\.(\d{1,9})\.hook_resid_post", re.IGNORECASE | re.ASCII)
 
@@ -226,6 +281,8 @@ def parse(text: str) -> Address:
     pattern = parse_node(reference.name)
     if pattern is None:
         raise AddressError(f"'{text}' is no node; nodes are written like {EXAMPLES}")
+    if pattern.sae:
+        raise AddressError(f"'{text}' belongs to a sparse autoencoder, which the saes: of a spec declare")
     node = instantiate(pattern)
     if node is None:
         raise AddressError(f"'{text}' is a pattern; one node is needed here")
@@ -286,6 +343,9 @@ def parse_node(name: str) -> NodePattern | None:
     """Read a node or a pattern such as `a*.h3`; None if it is neither."""
     if after := _HOOK_POST.fullmatch(name.strip()):
         return NodePattern("r", int(after[1]) + 1, None)
+    if part := _SAE_PART.fullmatch(name.strip()):
+        index = None if part[2] in (None, "*") else int(part[2])
+        return NodePattern("error" if part[3] else "f", None, index, part[1])
     for kind, pattern in _SPELLINGS:
         if match := pattern.fullmatch(name.strip()):
             numbers = [None if group == "*" else int(group) for group in match.groups() if group is not None]
@@ -295,7 +355,7 @@ def parse_node(name: str) -> NodePattern | None:
 
 
 def instantiate(pattern: NodePattern) -> Node | None:
-    """The single node a pattern without wildcards stands for; None if it has wildcards."""
+    """The single node of a model that a pattern without wildcards stands for; None if it has wildcards."""
     kind, layer, index = pattern.kind, pattern.layer, pattern.index
     match kind:
         case "input":
@@ -321,6 +381,11 @@ def instantiate(pattern: NodePattern) -> Node | None:
 def layer_of(node: Node) -> int | None:
     """The block a node belongs to; None for `input` and `logits`."""
     return None if isinstance(node, Input | Logits) else node.layer
+
+
+def is_pattern(pattern: NodePattern) -> bool:
+    """Whether it has wildcards."""
+    return pattern.kind == "f" and pattern.index is None if pattern.sae else instantiate(pattern) is None
 
 
 def is_part(part: Node, whole: Node) -> bool:

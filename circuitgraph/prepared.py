@@ -20,6 +20,7 @@ from circuitgraph.execute.run import execute, steps
 from circuitgraph.execute.settings import Settings
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.models.bridge import TransformerModel
+from circuitgraph.models.dictionaries import load_dictionaries
 from circuitgraph.models.loading import fetch, load_model
 from circuitgraph.models.threads import threads_for, using_threads
 from circuitgraph.plans import Plan, build_plan
@@ -51,12 +52,15 @@ def fetched(found: Checked, check_again: Callable[[], Checked]) -> tuple[Checked
 
 
 def load(found: Checked) -> TransformerModel:
-    """The model of a checked spec, loaded and proven.
+    """The model of a checked spec, loaded and proven, with its sparse autoencoders.
 
     Raises:
         ModelError, AuditError: it cannot be loaded, or does not pass its proofs.
     """
-    return load_model(found.location, dtype=found.spec.model.dtype, device=found.spec.model.device)
+    model = load_model(found.location, dtype=found.spec.model.dtype, device=found.spec.model.device)
+    read = load_dictionaries(found.saes.files, model.device, model.dtype)
+    model.dictionaries = {dictionary.sae.name: dictionary for dictionary in read}
+    return model
 
 
 class Prepared:
@@ -250,6 +254,10 @@ class Prepared:
             shape=self.model.shape,
             model_fingerprint=self.model.fingerprint,
             prompts_sha256=self.prompts.digest(),
+            saes=[
+                {**dictionary.file.to_json(), "sha256": dictionary.sha256}
+                for dictionary in self.model.dictionaries.values()
+            ],
             settings={
                 "spec": spec.model_dump(mode="json", exclude_defaults=True, by_alias=True),
                 "model": {"kind": self.checked.location.kind, "name": self.checked.location.name},

@@ -39,6 +39,7 @@ SECTIONS = {
     "MetricSpec": "metrics",
     "InterventionSpec": "intervention",
     "ReferenceSpec": "intervention.reference",
+    "SaeSpec": "saes",
     "GroupSpec": "groups",
     "EdgeSpec": "edges",
     "PairOfEnds": "edges: set",
@@ -134,7 +135,8 @@ class Page:
             case "array":
                 return f"list of {self._type(field['items'])}"
             case "object":
-                values = field.get("additionalProperties")
+                named = next(iter(field.get("patternProperties", {}).values()), None)
+                values = field.get("additionalProperties") or named
                 return f"name → {self._type(values)}" if isinstance(values, dict) else "section"
             case "string":
                 return "text"

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, str] = {
     "graph": "errors nodes spec",
     "prompts": "errors nodes catalog spec",
     # `locate` and `shape` of models are torch-free: check reads a model's config, never its weights.
-    "models": "errors spec graph",
+    "models": "errors nodes spec graph",
     "checks": "errors nodes catalog spec graph plans prompts models",
     "plans": "nodes spec graph prompts",
     "metrics": "errors catalog",

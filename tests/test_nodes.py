@@ -21,6 +21,7 @@ from circuitgraph.nodes import (
     Residual,
     instantiate,
     is_part,
+    is_pattern,
     layer_of,
     parse,
     parse_node,
@@ -173,3 +174,25 @@ def test_any_text_is_an_address_or_an_address_error(text):
     except AddressError:
         return
     assert parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "index", "sae"),
+    [
+        ("sae.res2.f17", "f", 17, "res2"),
+        ("sae.Late-5_b.f0", "f", 0, "Late-5_b"),
+        ("sae.res2.f*", "f", None, "res2"),
+        ("sae.res2.error", "error", None, "res2"),
+    ],
+)
+def test_parts_of_a_stream_are_read_by_the_name_of_their_autoencoder(text, kind, index, sae):
+    pattern = parse_node(text)
+    assert pattern == NodePattern(kind, None, index, sae)
+    assert is_pattern(pattern) == text.endswith("*")
+    with pytest.raises(AddressError, match="belongs to a sparse autoencoder, which the saes: of a spec declare"):
+        parse(f"{text}@END")
+
+
+@pytest.mark.parametrize("text", ["sae.res2", "sae.res2.f", "sae.res2.f-1", "sae.2.f1", "sae.res2.h1", "sae..f1"])
+def test_what_only_looks_like_a_feature_is_no_node(text):
+    assert parse_node(text) is None

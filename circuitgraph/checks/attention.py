@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from circuitgraph.checks.needs import none_of_them
 from circuitgraph.checks.places import Places
 from circuitgraph.errors import AddressError
@@ -9,20 +11,25 @@ from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.reading import AttentionReading, heads_to_read
 from circuitgraph.graph.references import References
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import Position, parse_position
+from circuitgraph.nodes import Position, Sae, parse_position
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import AttentionSection, BaseRun, CircuitSpec
 from circuitgraph.spec.source import Loc
 
 
 def attention_reading(
-    spec: CircuitSpec, shape: ModelShape, places: Places, prompts: PromptSet | None, findings: Findings
+    spec: CircuitSpec,
+    shape: ModelShape,
+    places: Places,
+    prompts: PromptSet | None,
+    findings: Findings,
+    saes: Mapping[str, Sae],
 ) -> AttentionReading | None:
     """What the attention section asks for; None without one, or while the prompts are not known as tokens."""
     section = spec.attention
     if section is None:
         return None
-    heads = heads_to_read(section, References(spec.groups, shape, findings), shape, findings)
+    heads = heads_to_read(section, References(spec.groups, shape, findings, saes), shape, findings)
     from_positions, to_positions = (_positions(section, side, places, prompts, findings) for side in ("from", "to"))
     if prompts is None:
         return None

@@ -16,7 +16,21 @@ from circuitgraph.checks.needs import metric_positions
 from circuitgraph.checks.places import Places
 from circuitgraph.graph.claims import EdgeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Node, NodePattern, Residual
+from circuitgraph.nodes import (
+    MLP,
+    Address,
+    Attention,
+    Feature,
+    Head,
+    Input,
+    KVHead,
+    Logits,
+    Neuron,
+    Node,
+    NodePattern,
+    Residual,
+    SaeError,
+)
 
 MOST_LISTED = 100_000
 """Kinds with more edges than this are drawn from, not listed."""
@@ -58,7 +72,9 @@ def _first(address: Address) -> Address:
             return replace(address, node=type(node)(0))
         case Residual(_, mid):
             return replace(address, node=Residual(1, mid))
-        case Input() | Logits():
+        case Feature(sae):
+            return replace(address, node=Feature(sae, 0))
+        case Input() | Logits() | SaeError():
             return address
 
 
@@ -98,8 +114,10 @@ def _pairs(
 def _all_like(node: Node, shape: ModelShape) -> tuple[Node, ...]:
     """Every node of a node's kind."""
     match node:
-        case Input() | Logits():
+        case Input() | Logits() | SaeError():
             return (node,)
+        case Feature(sae):
+            return tuple(Feature(sae, index) for index in range(sae.width or 0))
         case Head():
             kind = "h"
         case KVHead():

@@ -14,6 +14,7 @@ from circuitgraph.checks.estimates import check_estimates, estimate_warning
 from circuitgraph.checks.movement import Movement, Verdict
 from circuitgraph.checks.overlaps import overlap_problem
 from circuitgraph.checks.places import Places, entries_with_patterns, names_of, references
+from circuitgraph.checks.saes import Saes, read_saes, unused_saes
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import expand
 from circuitgraph.graph.claims import CircuitGraph, Origin
@@ -57,6 +58,8 @@ class Checked:
     """What the attention section asks for; None without one, or without `prompts`."""
     attribution: AttributionReading | None = None
     """The same of the attribution section."""
+    saes: Saes = field(default_factory=Saes)
+    """The sparse autoencoders."""
 
 
 SpecLike = CircuitSpec | str | Path
@@ -119,7 +122,9 @@ class _Check:
         if location is None or shape is None:
             return None
         each = self._each(spec, places)
-        graph, problems = expand(spec, shape, self.findings.source, each)
+        saes = read_saes(spec, shape, self.base_dir, self.findings)
+        self.warnings += unused_saes(spec)
+        graph, problems = expand(spec, shape, self.findings.source, each, saes.nodes)
         self.findings.problems += problems
         self._check_overlaps(graph, places)
         needs.check_alignment(graph, places, reference, self.findings)
@@ -134,7 +139,7 @@ class _Check:
                 needs.check_metrics(spec, prompts, self.findings)
             movement = Movement(shape, places, tuple(position for _, position in readers), prompts)
             self._check_movement(spec, graph, movement)
-        attention = attention_reading(spec, shape, places, prompts, self.findings)
+        attention = attention_reading(spec, shape, places, prompts, self.findings, saes.nodes)
         attribution = attribution_reading(spec, shape, places, prompts, self.findings) if readers else None
         found = tuple(dict.fromkeys(self.unchecked)), tuple(dict.fromkeys(self.warnings))
         return Checked(
@@ -150,6 +155,7 @@ class _Check:
             each=each,
             attention=attention,
             attribution=attribution,
+            saes=saes,
         )
 
     def _locate(self, spec: CircuitSpec) -> Location | None:

@@ -15,7 +15,20 @@ from typing import TypeVar
 from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, Group, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
-from circuitgraph.nodes import Address, Attention, Head, Input, KVHead, Logits, Node, Port, Position, Residual
+from circuitgraph.nodes import (
+    Address,
+    Attention,
+    Feature,
+    Head,
+    Input,
+    KVHead,
+    Logits,
+    Node,
+    Port,
+    Position,
+    Residual,
+    SaeError,
+)
 
 T = TypeVar("T", bound=Hashable)
 
@@ -203,9 +216,16 @@ def _column(spot: Spot, owners: Iterable[Spot], arcs: Iterable[Arc]) -> Position
     return max(writers, key=writers.count)
 
 
-def _depth(spot: Spot, shape: ModelShape) -> tuple[int, bool, int]:
-    """Order in which nodes read the residual stream; the boundary before a block comes before its parts."""
-    return (shape.read_at(spot.node), not isinstance(spot.node, Residual), getattr(spot.node, "index", -1))
+def _depth(spot: Spot, shape: ModelShape) -> tuple[int, int, int]:
+    """Order in which nodes read the residual stream; the boundary before a block comes before what reads there."""
+    match spot.node:
+        case Residual():
+            place = 0
+        case Feature() | SaeError():
+            place = 1
+        case _:
+            place = 2
+    return (shape.read_at(spot.node), place, getattr(spot.node, "index", -1))
 
 
 def _rank(blocks: list[Block], arcs: Sequence[Arc], shape: ModelShape) -> tuple[tuple[Block, ...], ...]:
@@ -243,7 +263,7 @@ def _constraints(blocks: Sequence[Block], arcs: Iterable[Arc], shape: ModelShape
 
 
 def _split(block: Block, shape: ModelShape) -> list[Block]:
-    parts: dict[tuple[int, bool], list[Spot]] = defaultdict(list)
+    parts: dict[tuple[int, int], list[Spot]] = defaultdict(list)
     for spot in block.spots:
         parts[_depth(spot, shape)[:2]].append(spot)
     return [Block(block.group, block.column, tuple(spots)) for spots in parts.values()]

@@ -42,7 +42,7 @@ from circuitgraph.drawing.style import (
 )
 from circuitgraph.drawing.text import fit
 from circuitgraph.graph.claims import claim_label
-from circuitgraph.nodes import MLP, Neuron, Residual, layer_of
+from circuitgraph.nodes import MLP, Feature, Neuron, Residual, SaeError, layer_of
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
@@ -222,12 +222,14 @@ def layer_names(drawn: Diagram) -> list[str]:
     """`layer 3` or `layers 9–11` for each row, "" for rows without; where a layer takes two, which half is which."""
     names, halves = list[str](), list[str]()
     for row in drawn.rows:
-        nodes = [spot.node for block in row for spot in block.spots if not isinstance(spot.node, Residual)]
+        held = [spot.node for block in row for spot in block.spots]
+        nodes = [node for node in held if not isinstance(node, Residual | Feature | SaeError)]
         layers = sorted({layer for node in nodes if (layer := layer_of(node)) is not None})
         mlps = {isinstance(node, MLP | Neuron) for node in nodes if layer_of(node) is not None}
         halves.append("" if len(mlps) != 1 else "MLP" if True in mlps else "attention")
         name = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]}–{layers[-1]}" if layers else ""
-        names.append(name)
+        streams = {str(node.sae.site) for node in held if isinstance(node, Feature | SaeError)}
+        names.append(name or (f"parts of {streams.pop()}" if len(streams) == 1 else ""))
     drawn_in: dict[str, set[str]] = defaultdict(set)
     for name, half in zip(names, halves, strict=True):
         drawn_in[name].add(half)

@@ -175,7 +175,8 @@ def _kept(checked: Checked, findings: Findings) -> NodeCircuit:
             "leave it out, or write of: nodes",
         )
         return {}
-    references, places = References(spec.groups, checked.shape, findings), Places(checked.prompts)
+    references = References(spec.groups, checked.shape, findings, checked.saes.nodes)
+    places = Places(checked.prompts)
     kept: dict[Node, Positions] = {}
     for i, text in enumerate(section.keep):
         for member in references.resolve(text, ("circuit", "keep", i)):

@@ -28,7 +28,7 @@ from circuitgraph.graph.shape import ModelShape
 from circuitgraph.metrics.readout import Readout
 from circuitgraph.models.bridge import TransformerModel, Write
 from circuitgraph.models.sites import Site, SiteKind, sites_of
-from circuitgraph.nodes import Address, Neuron, Residual
+from circuitgraph.nodes import Address, Feature, Neuron, Residual, SaeError
 from circuitgraph.plans.types import (
     Experiment,
     Free,
@@ -40,13 +40,16 @@ from circuitgraph.plans.types import (
 )
 from circuitgraph.spec.model import BaseRun
 
+OWN_OUTPUTS = (Neuron, Residual, Feature, SaeError)
+"""Nodes whose input is read where their output is written."""
+
 
 def refuses(experiment: Experiment) -> str | None:
     """Why this executor cannot run an experiment; None if it can."""
     for isolation in experiment.isolations:
         written, recorded = ({a.node for a in side} for side in (_written(isolation), isolation.record))
         for node in written & recorded:
-            if isinstance(node, Neuron | Residual):
+            if isinstance(node, OWN_OUTPUTS):
                 return (
                     f"{node} is both a joined sender and a joined receiver, and its input is read where it is written"
                 )
@@ -204,11 +207,11 @@ class LiteralExecutor:
     def _released(self, isolation: Isolate, base: BaseRun, frozen: dict[Site, Tensor]) -> list[Release]:
         """What the nodes do whose inputs an earlier isolation recorded: their outputs follow, others stay frozen.
 
-        A neuron and a residual stream are their own outputs, and are written.
+        Neurons, residual streams and their parts are their own outputs, and are written.
         """
         found = []
         for address in (w.address for w in isolation.writes if isinstance(w, Recorded)):
-            if isinstance(address.node, Neuron | Residual):
+            if isinstance(address.node, OWN_OUTPUTS):
                 continue
             spot = output_spot(address, self.model.shape)
             if spot.site not in frozen and address.output is not None:
@@ -300,7 +303,7 @@ class LiteralExecutor:
                     edits += [Edit(spot, values(source)(spot.site, position), where) for spot in spots]
                 case Recorded(address, isolation):
                     where = self.batch.mask(position)
-                    if isinstance(address.node, Neuron | Residual):
+                    if isinstance(address.node, OWN_OUTPUTS):
                         where = both(where, self.batch.mask(address.output))
                     spots = input_spots(address, self.model.shape)
                     edits += [Edit(spot, recorded[isolation][spot], where) for spot in spots]

@@ -27,6 +27,7 @@ from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.plans.schedule import Executor, Part
 from circuitgraph.plans.types import Free
+from circuitgraph.plans.work import saes_of
 from circuitgraph.spec.model import BaseRun
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.5
 """Of the free memory that a run may use, where nothing else is said."""
+FEATURE_STEPS = 4
+"""How often the features of a stream are held at once while some of them are changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,15 @@ class Load:
         literal = any(part.executor is Executor.LITERAL for part in self.parts)
         tokens = (pairs if literal else min(pairs, AUDITED_PAIRS)) * self.length
         frozen = self.shape.layers * (self.shape.heads * (self.shape.d_head or 0) + (self.shape.d_model or 0))
-        return tokens * (2 * (self.shape.vocab_out or 0) + self.sides * frozen) + max(before, self._whole_block(tokens))
+        return tokens * (2 * (self.shape.vocab_out or 0) + self.sides * frozen + self._taken_apart()) + max(
+            before, self._whole_block(tokens)
+        )
+
+    def _taken_apart(self) -> int:
+        """Numbers of a token that sparse autoencoders add: features of each side, and the steps of a change of them."""
+        literal = (e for part in self.parts if part.executor is Executor.LITERAL for e in part.experiments)
+        saes = {sae for experiment in literal for sae in saes_of(experiment)}
+        return (self.sides + FEATURE_STEPS) * sum(sae.width or 0 for sae in saes)
 
     def _reading(self, pairs: int) -> int:
         """Bytes of whole vocabularies: of the sides; of some rows those again and the steps of two softmaxes."""

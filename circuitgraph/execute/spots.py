@@ -13,6 +13,7 @@ from circuitgraph.nodes import (
     MLP,
     Address,
     Attention,
+    Feature,
     Head,
     Input,
     KVHead,
@@ -20,6 +21,8 @@ from circuitgraph.nodes import (
     Neuron,
     Port,
     Residual,
+    Sae,
+    SaeError,
 )
 from circuitgraph.plans.types import Prune, Value
 
@@ -79,6 +82,10 @@ def output_spot(address: Address, shape: ModelShape) -> Spot:
             return Spot(Site(SiteKind.FINAL))
         case Residual(layer, mid):
             return Spot(Site(SiteKind.RESID_MID if mid else SiteKind.RESID_PRE, layer))
+        case Feature(sae, index):
+            return Spot(part_site(SiteKind.FEATURES, sae, shape), index)
+        case SaeError(sae):
+            return Spot(part_site(SiteKind.SAE_ERROR, sae, shape))
         case KVHead() | Logits():
             raise RefusedError(f"{address} has no output that could be replaced")
         case _:
@@ -105,7 +112,8 @@ def input_spots(address: Address, shape: ModelShape) -> tuple[Spot, ...]:
         case Neuron(layer, index):
             # A neuron depends on its MLP's input alone: its value stands for that input.
             return (Spot(Site(SiteKind.NEURONS, layer), index),)
-        case Residual():
+        case Residual() | Feature() | SaeError():
+            # Parts of the stream are their own outputs.
             return (output_spot(address, shape),)
         case Logits():
             return (Spot(Site(SiteKind.FINAL)),)
@@ -113,6 +121,12 @@ def input_spots(address: Address, shape: ModelShape) -> tuple[Spot, ...]:
             raise RefusedError(f"{address} has no input: nothing comes before it")
         case _:
             assert_never(node)
+
+
+def part_site(kind: SiteKind, sae: Sae, shape: ModelShape) -> Site:
+    """Where the features or the error of a sparse autoencoder are read and written."""
+    stream = output_spot(Address(sae.site), shape).site
+    return Site(kind, stream.layer, sae.name)
 
 
 def value_spots(write: Value, shape: ModelShape) -> tuple[Spot, ...]:

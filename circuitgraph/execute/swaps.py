@@ -204,7 +204,15 @@ def _activation(
             stream = sum((current[each] for each in _read_from(model, site)), start=torch.zeros_like(change))
             read = model.mlp_input(layer, stream + change)
             return read if kind is SiteKind.MLP_IN else model.neurons(layer, read)
-        case SiteKind.Z | SiteKind.ATTN_OUT | SiteKind.MLP_OUT | SiteKind.PATTERN | SiteKind.EMBED:
+        case (
+            SiteKind.Z
+            | SiteKind.ATTN_OUT
+            | SiteKind.MLP_OUT
+            | SiteKind.PATTERN
+            | SiteKind.EMBED
+            | SiteKind.FEATURES
+            | SiteKind.SAE_ERROR
+        ):
             raise ValueError(f"{site} is no input")
         case _:
             assert_never(kind)

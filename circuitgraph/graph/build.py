@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from circuitgraph.errors import Problem, SpecError
 from circuitgraph.graph.claims import CircuitGraph, Claim, claim_arrow, claim_id
@@ -10,35 +11,44 @@ from circuitgraph.graph.entries import Entries
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.references import References
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import Position
+from circuitgraph.nodes import Position, Sae
 from circuitgraph.spec.model import CircuitSpec
 from circuitgraph.spec.source import Loc, SpecSource
 
 
 def build_graph(
-    spec: CircuitSpec, shape: ModelShape, source: SpecSource | None = None, each: Sequence[Position] | None = None
+    spec: CircuitSpec,
+    shape: ModelShape,
+    source: SpecSource | None = None,
+    each: Sequence[Position] | None = None,
+    saes: Mapping[str, Sae] = MappingProxyType({}),
 ) -> CircuitGraph:
     """The circuit a spec claims, on a model of this shape.
 
     Args:
         each: the positions that `@each` stands for in the spec's prompts; None = not known.
+        saes: the sparse autoencoders that the spec declares, by name.
         source: where each part of the spec stands in its file (`Reading.source`); None for a spec made in Python.
 
     Raises:
         SpecError: all that is wrong with references, ports, directions and joint sets.
     """
-    graph, problems = expand(spec, shape, source, each)
+    graph, problems = expand(spec, shape, source, each, saes)
     if problems:
         raise SpecError(spec.name, problems)
     return graph
 
 
 def expand(
-    spec: CircuitSpec, shape: ModelShape, source: SpecSource | None = None, each: Sequence[Position] | None = None
+    spec: CircuitSpec,
+    shape: ModelShape,
+    source: SpecSource | None = None,
+    each: Sequence[Position] | None = None,
+    saes: Mapping[str, Sae] = MappingProxyType({}),
 ) -> tuple[CircuitGraph, tuple[Problem, ...]]:
     """What of the circuit could be built, and what is wrong with the rest."""
     findings = Findings(source)
-    references = References(spec.groups, shape, findings)
+    references = References(spec.groups, shape, findings, saes)
     entries = Entries(spec, shape, references, findings, each)
     written: list[tuple[Loc, list[Claim]]] = []
     for i, edge in enumerate(spec.edges):

@@ -146,6 +146,7 @@ class Entries:
             self._note(place, rules.overwrite_problem(self.shape, receivers))
         else:
             self._note(place, rules.added_problem(self.shape, receivers))
+            self._note((*loc, "sender"), rules.adding_problem(senders))
             if how.path is PathKind.THROUGH_MLPS:
                 self._note(loc, "joined receivers with receivers: add are defined for path: direct only")
 

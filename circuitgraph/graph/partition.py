@@ -18,6 +18,7 @@ from circuitgraph.nodes import (
     MLP,
     Address,
     Attention,
+    Feature,
     Head,
     Input,
     KVHead,
@@ -27,6 +28,7 @@ from circuitgraph.nodes import (
     Port,
     Position,
     Residual,
+    SaeError,
 )
 from circuitgraph.spec.model import PathKind
 
@@ -185,7 +187,7 @@ def finest_senders(node: Node, shape: ModelShape) -> Iterator[Node]:
     match node:
         case Attention(layer):
             yield from (Head(layer, index) for index in range(shape.heads))
-        case Neuron() | Residual() | KVHead() | Logits():
+        case Neuron() | Residual() | KVHead() | Logits() | Feature() | SaeError():
             raise InputError(f"{node} sends no edge of the finest partition; those are sent by input, heads and MLPs")
         case Input() | Head() | MLP():
             yield node
@@ -211,5 +213,5 @@ def _targets(receiver: Address, shape: ModelShape) -> Iterator[Address]:
                     yield target
         case MLP() | Logits():
             yield Address(node)
-        case Input() | Neuron() | Residual():
+        case Input() | Neuron() | Residual() | Feature() | SaeError():
             raise InputError(f"{node} receives no edge of the finest partition; heads, MLPs and logits do")

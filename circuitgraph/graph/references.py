@@ -7,8 +7,9 @@ group fills in what its members lack; where a member says otherwise, that is a p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from circuitgraph.errors import AddressError, did_you_mean
 from circuitgraph.graph.claims import Group
@@ -18,13 +19,17 @@ from circuitgraph.nodes import (
     MLP,
     Address,
     Attention,
+    Feature,
     Head,
     KVHead,
     Neuron,
+    Node,
     NodePattern,
     Reference,
     Residual,
-    instantiate,
+    Sae,
+    SaeError,
+    is_pattern,
     parse_node,
     split,
 )
@@ -46,7 +51,19 @@ class Member:
 class References:
     """Resolves the texts of one spec against its groups and the model's shape."""
 
-    def __init__(self, groups: Mapping[str, GroupSpec], shape: ModelShape, findings: Findings) -> None:
+    def __init__(
+        self,
+        groups: Mapping[str, GroupSpec],
+        shape: ModelShape,
+        findings: Findings,
+        saes: Mapping[str, Sae] = MappingProxyType({}),
+    ) -> None:
+        """Resolve the groups.
+
+        Args:
+            saes: the spec's sparse autoencoders by name.
+        """
+        self._saes = saes
         self._specs = groups
         self._shape = shape
         self._findings = findings
@@ -83,16 +100,31 @@ class References:
         return ()
 
     def _nodes(self, pattern: NodePattern, reference: Reference, loc: Loc) -> tuple[Member, ...]:
-        nodes = self._shape.expand(pattern)
+        nodes = self._parts(pattern, reference.name, loc) if pattern.sae else self._shape.expand(pattern)
+        if nodes is None:
+            return ()
         if not nodes:
             self._findings.add(loc, self._nothing(pattern, reference.name))
             return ()
         if problem := next(filter(None, map(self._shape.problem_with, nodes)), None):
             self._findings.add(loc, problem)
             return ()
-        wildcard = instantiate(pattern) is None
+        wildcard = is_pattern(pattern)
         suffix = (reference.ports, reference.position, reference.output)
         return tuple(Member(Address(node, *suffix), loc, None, wildcard) for node in nodes)
+
+    def _parts(self, pattern: NodePattern, name: str, loc: Loc) -> Sequence[Node] | None:
+        """The features or the error of a sparse autoencoder; None when that is a problem, which is then noted."""
+        sae = self._saes.get(pattern.sae)
+        if sae is None:
+            known = did_you_mean(pattern.sae, self._saes) if self._saes else "; saes: declares none"
+            self._findings.add(loc, f"{name}: there is no sparse autoencoder '{pattern.sae}'{known}")
+            return None
+        if pattern.kind == "error":
+            return (SaeError(sae),)
+        if pattern.index is not None:
+            return (Feature(sae, pattern.index),)
+        return None if sae.width is None else [Feature(sae, index) for index in range(sae.width)]
 
     def _nothing(self, pattern: NodePattern, name: str) -> str:
         shape = self._shape
@@ -105,9 +137,11 @@ class References:
     def _unknown(self, name: str) -> str:
         numbers = re.findall(r"\d+", name)[:2] or ["0"]
         layer, index = int(numbers[0]), int(numbers[-1])
-        nodes = [Head(layer, index), Attention(layer), MLP(layer), Neuron(layer, index), Residual(layer)]
+        nodes: list[Node] = [Head(layer, index), Attention(layer), MLP(layer), Neuron(layer, index), Residual(layer)]
         if self._shape.grouped:
             nodes.append(KVHead(layer, index))
+        nodes += [Feature(sae, index) for sae in self._saes.values()]
+        nodes += [SaeError(sae) for sae in self._saes.values()]
         examples = [str(node) for node in nodes if self._shape.problem_with(node) is None]
         return f"'{name}' is no node and no group{did_you_mean(name, [*self._specs, 'input', *examples, 'logits'])}"
 

@@ -10,6 +10,7 @@ from circuitgraph.nodes import (
     MLP,
     Address,
     Attention,
+    Feature,
     Head,
     Input,
     KVHead,
@@ -18,11 +19,16 @@ from circuitgraph.nodes import (
     Node,
     Port,
     Residual,
+    SaeError,
     is_part,
     layer_of,
 )
 from circuitgraph.spec.model import Align
 
+_NO_ADDING = (
+    "what edges that are patched together add to each input is defined for nodes that write and read the stream, "
+    "not for parts of the stream itself"
+)
 _ODD_OUTPUT = "an output position (>) belongs on an inner node of a chain"
 
 
@@ -124,7 +130,7 @@ def port_problem(address: Address) -> str | None:
             if Port.Q not in address.ports:
                 return None
             return f"{node} has the ports <k> and <v>; queries belong to query heads: a{node.layer}.h…<q>"
-        case Input() | MLP() | Neuron() | Residual() | Logits():
+        case Input() | MLP() | Neuron() | Residual() | Logits() | Feature() | SaeError():
             if not address.ports:
                 return None
             return (
@@ -141,10 +147,13 @@ def reach_problem(shape: ModelShape, sender: Node, receiver: Node) -> str | None
     if sender == receiver:
         return f"{edge}: a node does not receive its own output"
     written, read = shape.written_at(sender), shape.read_at(receiver)
+    if isinstance(sender, Feature | SaeError) and written == read:
+        return f"{edge} does not exist: both are parts of the residual stream {_written(written)}"
     where = f"{sender} writes to the residual stream {_written(written)}, {receiver} reads it {_read(shape, read)}"
     if shape.parallel and layer_of(sender) == layer_of(receiver) is not None:
         return f"{edge} does not exist: {where}; attention and MLP of a block run in parallel in this model"
-    if layer_of(sender) == layer_of(receiver) is not None and isinstance(sender, Head | Attention):
+    beside = not isinstance(receiver, Feature | SaeError) and layer_of(sender) == layer_of(receiver)
+    if beside and isinstance(sender, Head | Attention):
         return f"{edge} does not exist: {where}; the heads of a layer read before any of them writes"
     return f"{edge} runs backwards: {where}"
 
@@ -161,11 +170,21 @@ def joint_problem(shape: ModelShape, addresses: Sequence[Address]) -> str | None
 def added_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:
     """Why senders cannot be added to these inputs in one run: some input would get them twice."""
     for stream in receivers:
+        if isinstance(stream.node, Feature | SaeError):
+            return f"{stream} cannot be a joined receiver with receivers: add: {_NO_ADDING}; use receivers: overwrite"
         if not isinstance(stream.node, Residual):
             continue
         for later in receivers:
             if later.node != stream.node and shape.read_at(stream.node) <= shape.read_at(later.node):
                 return f"{stream} and {later} overlap: what is added to {stream.node} reaches {later.node} already"
+    return None
+
+
+def adding_problem(senders: Sequence[Address]) -> str | None:
+    """Why senders cannot be added to inputs."""
+    for sender in senders:
+        if isinstance(sender.node, Feature | SaeError):
+            return f"{sender} cannot be a sender with receivers: add: {_NO_ADDING}; use receivers: overwrite"
     return None
 
 
@@ -177,6 +196,9 @@ def receivers_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | 
 def set_problem(shape: ModelShape, edges: Sequence[tuple[Address, Address]]) -> str | None:
     """Why edges cannot be patched together: one is there twice, or a node and a part of it stand at one end."""
     known: dict[tuple[Node, Node], list[tuple[Address, Address]]] = {}
+    for node in (end.node for edge in edges for end in edge):
+        if isinstance(node, Feature | SaeError):
+            return f"{node} cannot be in a set of edges: {_NO_ADDING}; give the edge an entry of its own"
     for sender, receiver in edges:
         same = known.setdefault((sender.node, receiver.node), [])
         for s, r in same:
@@ -211,6 +233,8 @@ def _held(addresses: Sequence[Address], holding: Callable[[Node, Node], bool]) -
             continue
         for part in addresses:
             if holding(whole.node, part.node) and _meet(whole, part):
+                if isinstance(whole.node, Feature | SaeError):
+                    return f"{whole} and {part} cannot be changed together: {whole.node} is computed from {part.node}"
                 return f"{whole} and {part} cannot be changed together: {part.node} is part of {whole.node}"
     return None
 
@@ -224,13 +248,16 @@ def _meet(a: Address, b: Address) -> bool:
 def overwrite_problem(shape: ModelShape, receivers: Sequence[Address]) -> str | None:
     """Why recorded activations cannot be written over all of `receivers` together."""
     for late in receivers:
-        if not isinstance(late.node, Logits | Residual):
+        if not isinstance(late.node, Logits | Residual | Feature | SaeError):
             continue
         for early in receivers:
+            if _same_sae(early.node, late.node):
+                continue
             if early.node != late.node and shape.written_at(early.node) <= shape.read_at(late.node):
+                add = "" if isinstance(late.node, Feature | SaeError) else "set receivers: add, or "
                 return (
                     f"{early} can reach {late}, and overwriting {late} with what was recorded there would erase it; "
-                    "set receivers: add, or give the receivers separate edges"
+                    f"{add}give the receivers separate edges"
                 )
     return None
 
@@ -239,7 +266,14 @@ def holds(shape: ModelShape, whole: Node, part: Node) -> bool:
     """Whether `part`'s output is in `whole`'s: a layer holds its heads, a residual stream all that was written."""
     if isinstance(whole, Residual):
         return whole != part and shape.written_at(part) <= shape.read_at(whole)
+    if isinstance(whole, Feature | SaeError):
+        # A feature is computed from all that was written before; those of one autoencoder are told apart.
+        return not _same_sae(whole, part) and shape.written_at(part) <= shape.read_at(whole)
     return is_part(part, whole)
+
+
+def _same_sae(a: Node, b: Node) -> bool:
+    return isinstance(a, Feature | SaeError) and isinstance(b, Feature | SaeError) and a.sae == b.sae
 
 
 def _inputs_held(shape: ModelShape, whole: Node, part: Node) -> bool:

@@ -8,6 +8,7 @@ from typing import assert_never
 from circuitgraph.nodes import (
     MLP,
     Attention,
+    Feature,
     Head,
     Input,
     KVHead,
@@ -16,6 +17,8 @@ from circuitgraph.nodes import (
     Node,
     NodePattern,
     Residual,
+    Sae,
+    SaeError,
 )
 
 
@@ -62,6 +65,8 @@ class ModelShape:
                 return 2 * layer + 2
             case Residual(layer, mid):
                 return 2 * layer + mid
+            case Feature(sae) | SaeError(sae):
+                return self.written_at(sae.site)
             case Logits():
                 return 2 * self.layers + 1
             case _:
@@ -78,6 +83,8 @@ class ModelShape:
                 return 2 * layer + (0 if self.parallel else 1)
             case Residual(layer, mid):
                 return 2 * layer + mid
+            case Feature(sae) | SaeError(sae):
+                return self.written_at(sae.site)  # also of `input`, which reads none itself
             case Logits():
                 return 2 * self.layers
             case _:
@@ -87,6 +94,9 @@ class ModelShape:
         """Whether the residual stream carries `sender`'s output to `receiver`'s input."""
         if sender == receiver or isinstance(sender, Logits | KVHead):
             return False
+        if isinstance(sender, Feature | SaeError) and isinstance(receiver, Residual | Feature | SaeError):
+            # What is taken apart at a point of the stream is part of it there, and no input of another part.
+            return self.written_at(sender) < self.read_at(receiver)
         return self.written_at(sender) <= self.read_at(receiver)
 
     def mlps_between(self, sender: Node, receiver: Node) -> tuple[int, ...]:
@@ -104,6 +114,10 @@ class ModelShape:
         match node:
             case Input() | Logits():
                 return None
+            case Feature(Sae(width=int(width)) as sae, index) if index >= width:
+                return f"{node} has feature {index}; {sae} has features f0 to f{width - 1}"
+            case Feature(sae) | SaeError(sae):
+                return self.problem_with(sae.site)
             case Residual(mid=True) if self.parallel:
                 return f"{node} does not exist: attention and MLP of a block run in parallel in this model"
             case MLP() | Neuron() if not self.mlps:

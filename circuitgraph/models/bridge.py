@@ -19,8 +19,9 @@ from torch import Tensor
 from circuitgraph.errors import ModelError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.attention import AttentionRule, weigh
+from circuitgraph.models.dictionaries import Dictionary
 from circuitgraph.models.lean import Lean, lean_of
-from circuitgraph.models.sites import Site, SiteKind, hook_name, scores_hook_name
+from circuitgraph.models.sites import PARTS, Site, SiteKind, hook_name, scores_hook_name
 from circuitgraph.models.threads import fitting_threads
 
 P = ParamSpec("P")
@@ -66,6 +67,7 @@ class TransformerModel:
         rules: how each layer turns q, k, v into z.
         device, dtype: where and how it computes.
         fingerprint: sha256 over config, tokenizer and weights.
+        dictionaries: sparse autoencoders by name, which take streams apart at the sites `PARTS`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TransformerModel:
         self._in_piece = 0
         self.shape = shape
         self.fingerprint = fingerprint
+        self.dictionaries: Mapping[str, Dictionary] = {}
         if shape.d_head is None:
             raise ModelError("the shape does not say d_head")
         self._width = shape.d_head
@@ -243,11 +246,17 @@ class _Collector:
         self.wanted = reads
         self.writes = writes
         self.reads: dict[Site, Tensor] = {}
+        self._parts: dict[Site, list[Dictionary]] = {}
+        for name in sorted({site.sae for site in {*reads, *writes} if site.kind in PARTS}):
+            if name not in model.dictionaries:
+                raise ModelError(f"the model has no sparse autoencoder '{name}'")
+            dictionary = model.dictionaries[name]
+            self._parts.setdefault(dictionary.stream(model.shape.layers), []).append(dictionary)
         self._reached: set[Site] = set()
         self._before: dict[int, Tensor] = {}
 
     def hooks(self) -> list[tuple[str, Callable[..., Any]]]:
-        sites = {*self.wanted, *self.writes}
+        sites = {site for site in (*self.wanted, *self.writes) if site.kind not in PARTS} | set(self._parts)
         mids = {site.layer for site in sites if site.kind is SiteKind.RESID_MID}
         sites = {site for site in sites if site.kind is not SiteKind.RESID_MID}
         sites |= {Site(kind, layer) for layer in mids for kind in (SiteKind.RESID_PRE, SiteKind.ATTN_OUT)}
@@ -255,7 +264,7 @@ class _Collector:
 
     def _hook(self, site: Site) -> Callable[..., Any]:
         mid = Site(SiteKind.RESID_MID, site.layer)
-        has_mid = mid in self.wanted or mid in self.writes
+        has_mid = mid in self.wanted or mid in self.writes or mid in self._parts
 
         def hook(tensor: Tensor, hook: Any) -> Tensor | None:  # noqa: ARG001 (TransformerLens passes it by name)
             if self.model._in_piece:
@@ -282,6 +291,25 @@ class _Collector:
 
     def _apply(self, site: Site, old: Tensor) -> Tensor:
         self._reached.add(site)
+        new = self._written(site, old)
+        for dictionary in self._parts.get(site, ()):
+            new = self._taken_apart(site, dictionary, new)
+        return new
+
+    def _taken_apart(self, stream: Site, dictionary: Dictionary, x: Tensor) -> Tensor:
+        """The stream with the writes to parts of it made; the parts are kept as they then are."""
+        places = [Site(kind, stream.layer, dictionary.sae.name) for kind in PARTS]
+        asked = {*self.wanted, *self.writes}
+        new, *parts = dictionary.apply(
+            x, *(functools.partial(self._written, place) if place in asked else None for place in places)
+        )
+        for place, part in zip(places, parts, strict=True):
+            if part is not None:
+                self._reached.add(place)
+                self._keep(place, part)
+        return new
+
+    def _written(self, site: Site, old: Tensor) -> Tensor:
         if site not in self.writes:
             return old
         new = self.writes[site](old)

@@ -15,6 +15,8 @@ Hook names appear in this file alone.
 | MLP_OUT(l) | batch, pos, d_model | what the MLP adds to the residual stream |
 | FINAL | batch, pos, d_model | residual stream entering the final norm |
 | EMBED | batch, pos, d_model | token embedding alone, without positions; read only |
+| FEATURES(l, sae) | batch, pos, features | what a sparse autoencoder finds in the stream that it reads |
+| SAE_ERROR(l, sae) | batch, pos, d_model | what it does not reconstruct of it |
 """
 
 from __future__ import annotations
@@ -41,16 +43,25 @@ class SiteKind(StrEnum):
     MLP_OUT = "mlp_out"
     FINAL = "final"
     EMBED = "embed"
+    FEATURES = "features"
+    SAE_ERROR = "sae_error"
+
+
+PARTS = (SiteKind.FEATURES, SiteKind.SAE_ERROR)
+"""Places that sparse autoencoders add: parts of a residual stream, in whose layer they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A kind of place in one layer; FINAL and EMBED have no layer."""
+    """A kind of place in one layer; FINAL and EMBED have none. `sae`: the autoencoder of FEATURES and SAE_ERROR."""
 
     kind: SiteKind
     layer: int = -1
+    sae: str = ""
 
     def __str__(self) -> str:
+        if self.sae:
+            return f"{self.kind.value}({self.sae})"
         return self.kind.value if self.layer < 0 else f"{self.kind.value}({self.layer})"
 
 
@@ -71,7 +82,7 @@ _HOOKS: dict[SiteKind, str] = {
 
 
 def hook_name(site: Site) -> str:
-    """TransformerLens' name of a site. RESID_MID has none that can be written: see `bridge`."""
+    """TransformerLens' name of a site. RESID_MID and PARTS have none that can be written: see `bridge`."""
     return _HOOKS[site.kind].format(site.layer)
 
 
@@ -82,7 +93,7 @@ def scores_hook_name(layer: int) -> str:
 
 def sites_of(shape: ModelShape, kinds: tuple[SiteKind, ...]) -> tuple[Site, ...]:
     """The sites of these kinds that a model of this shape has, in the order it computes them."""
-    absent: set[SiteKind] = set()
+    absent: set[SiteKind] = {*PARTS}
     if not shape.mlps:
         absent |= {SiteKind.MLP_IN, SiteKind.NEURONS, SiteKind.MLP_OUT}
     if not shape.mlps or shape.parallel:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import MLP, Address, Head, Neuron, Node, Port, Residual
+from circuitgraph.nodes import MLP, Address, Feature, Head, Neuron, Node, Port, Residual, SaeError
 from circuitgraph.plans.types import Experiment, Free, Mean, Recorded, Resample, Swap, Value
 from circuitgraph.spec.model import Align, EstimateMethod
 
@@ -61,6 +61,8 @@ def why_no_estimate(experiment: Experiment, shape: ModelShape, method: EstimateM
 
 def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) -> Iterator[str]:
     nodes, terms = values_of_node(experiment), terms_of(experiment)
+    if any(isinstance(node, Feature | SaeError) for node in _nodes(experiment)):
+        yield "parts of a stream that an SAE finds are measured, not estimated"
     if len(experiment.isolations) > 1:
         yield "a chain has no estimate; estimate its edges"
     if method is EstimateMethod.ATP and terms:
@@ -80,6 +82,13 @@ def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) 
     along = {EstimateMethod.EAP_IG_EDGES: written, EstimateMethod.EAP_IG_ACTIVATIONS: [*nodes, *sent]}
     if any(_is_mid(write.address.node) for write in (*together, *along.get(method, ()))):
         yield "the stream between attention and MLP is estimated by eap and eap-ig-inputs, and not joined with others"
+
+
+def _nodes(experiment: Experiment) -> Iterator[Node]:
+    """Every node that is written or recorded."""
+    for write in experiment.writes:
+        yield from (a.node for a in ((*write.senders, write.port) if isinstance(write, Swap) else (write.address,)))
+    yield from (address.node for isolation in experiment.isolations for address in isolation.record)
 
 
 def _edge_reasons(experiment: Experiment, shape: ModelShape, terms: Sequence[Term]) -> Iterator[str]:

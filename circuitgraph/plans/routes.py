@@ -11,11 +11,25 @@ point p leaves everything before p as it is in the base run, so that only what c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import MLP, Attention, Head, Input, KVHead, Logits, Neuron, Port, Residual
+from circuitgraph.nodes import (
+    MLP,
+    Address,
+    Attention,
+    Feature,
+    Head,
+    Input,
+    KVHead,
+    Logits,
+    Neuron,
+    Port,
+    Residual,
+    SaeError,
+)
 from circuitgraph.plans.types import Experiment, Recorded, Swap, Value
 
 
@@ -41,6 +55,8 @@ def slow_reason(experiment: Experiment, shape: ModelShape) -> str | None:
         return "nothing is changed"
     if any(isinstance(write, Swap) for write in experiment.propagate.writes):
         return "edges patched together depend on what the run itself computes"
+    if any(isinstance(address.node, Feature | SaeError) for address in _ends(experiment)):
+        return "parts of the stream that a sparse autoencoder takes apart"
     if any(isinstance(w.address.node, Attention) and Port.PATTERN in w.address.ports for w in _plain(experiment)):
         return "the attention weights of a whole layer"
     for isolation in experiment.isolations:
@@ -52,6 +68,12 @@ def slow_reason(experiment: Experiment, shape: ModelShape) -> str | None:
     if start_of(experiment, shape).kind is Kind.EDITED and any(_own_view(w, shape) for w in _plain(experiment)):
         return "one query head's own view of shared keys or values, joined with other receivers"
     return None
+
+
+def _ends(experiment: Experiment) -> Iterator[Address]:
+    """What is written and recorded, without swaps."""
+    yield from (write.address for write in experiment.writes if not isinstance(write, Swap))
+    yield from (address for isolation in experiment.isolations for address in isolation.record)
 
 
 def start_of(experiment: Experiment, shape: ModelShape) -> Start:
@@ -85,7 +107,7 @@ def _landing(write: Value | Recorded, shape: ModelShape) -> int | None:
             return shape.written_at(node) if replaced else None
         case Logits():
             return 2 * shape.layers
-        case Input() | MLP() | Neuron() | Residual():
+        case Input() | MLP() | Neuron() | Residual() | Feature() | SaeError():
             return shape.written_at(node)
 
 

@@ -10,7 +10,20 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import MLP, Address, Attention, Head, Input, KVHead, Neuron, Position, layer_of
+from circuitgraph.nodes import (
+    MLP,
+    Address,
+    Attention,
+    Feature,
+    Head,
+    Input,
+    KVHead,
+    Neuron,
+    Position,
+    Sae,
+    SaeError,
+    layer_of,
+)
 from circuitgraph.plans.routes import Kind, Start, slow_reason, start_of
 from circuitgraph.plans.types import Counterfactual, Experiment, Free, Recorded, Swap, Value
 from circuitgraph.prompts.pairs import Pair, PromptSet
@@ -231,8 +244,17 @@ def unembedding_work(experiments: int, shape: ModelShape, prompts: PromptShape, 
 
 
 def literal_work(experiment: Experiment, shape: ModelShape, prompts: PromptShape) -> int:
-    """An experiment as whole forward passes."""
-    return (len(experiment.isolations) + 1) * experiment.repeat * forward_work(shape, prompts)
+    """An experiment as whole forward passes, in each of which its streams are encoded and decoded."""
+    apart = sum(4 * (shape.d_model or 0) * (sae.width or 0) * prompts.tokens for sae in saes_of(experiment))
+    return (len(experiment.isolations) + 1) * experiment.repeat * (forward_work(shape, prompts) + apart)
+
+
+def saes_of(experiment: Experiment) -> frozenset[Sae]:
+    """The sparse autoencoders whose parts of the stream an experiment writes or records."""
+    written = (write.address for write in experiment.writes if not isinstance(write, Swap))
+    recorded = (address for isolation in experiment.isolations for address in isolation.record)
+    nodes = (address.node for address in (*written, *recorded))
+    return frozenset(node.sae for node in nodes if isinstance(node, Feature | SaeError))
 
 
 def experiment_work(experiment: Experiment, shape: ModelShape, prompts: PromptShape) -> int:

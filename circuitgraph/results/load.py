@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitgraph.errors import FileError, InputError, SpecError
 from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
-from circuitgraph.nodes import parse_position
+from circuitgraph.nodes import Input, Residual, Sae, parse, parse_position
 from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
@@ -63,6 +63,16 @@ def load_run(path: str | Path) -> RunResult:
     )
 
 
+def _saes(manifest: Mapping[str, Any]) -> Mapping[str, Sae]:
+    """The sparse autoencoders of a run, by name; their files are not needed."""
+    found: dict[str, Sae] = {}
+    for record in manifest.get("saes", ()):
+        site = parse(record["site"]).node
+        if isinstance(site, Input | Residual):
+            found[record["name"]] = Sae(record["name"], site, record["width"])
+    return found
+
+
 def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
     """Graph and plan as they were when the run was made."""
     spec = directory / SPEC
@@ -77,7 +87,7 @@ def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph
         raise SpecError(str(spec), reading.problems)
     each = manifest.get("settings", {}).get("each")
     swept = None if each is None else tuple(map(parse_position, each))
-    graph = build_graph(reading.spec, shape, reading.source, swept)
+    graph = build_graph(reading.spec, shape, reading.source, swept, _saes(manifest))
     if (screened := manifest.get("settings", {}).get("screened")) is not None:
         graph = graph.only(frozenset(screened))
     plan = build_plan(graph)

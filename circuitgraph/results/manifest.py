@@ -23,6 +23,7 @@ IDENTITY = {
     "plan_sha256": "plan",
     "model_fingerprint": "model",
     "prompts_sha256": "prompts",
+    "saes_sha256": "sparse autoencoders",
     "dtype": "dtype",
     "device": "device",
     "executor": "executor",
@@ -36,7 +37,7 @@ What computes is among them: parts of one run hold numbers that were rounded ali
 """
 KEPT = ("schedule", "threads", "halved", "audit")
 """Keys of run.json that a run which goes on has from when it began: they decide how its numbers are rounded."""
-HASHES = ("spec_sha256", "plan_sha256", "model_fingerprint", "prompts_sha256")
+HASHES = ("spec_sha256", "plan_sha256", "model_fingerprint", "prompts_sha256", "saes_sha256")
 """Those of them whose values tell a reader nothing."""
 
 

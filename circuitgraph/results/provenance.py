@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,6 +28,7 @@ def provenance(
     shape: ModelShape,
     model_fingerprint: str,
     prompts_sha256: str | None = None,
+    saes: Sequence[Mapping[str, Any]] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -39,6 +41,7 @@ def provenance(
 
     Args:
         spec_text: the spec as it was run, overrides included: `load_run` rebuilds graph and plan from it.
+        saes: of each sparse autoencoder its name, site, width, settings and the sha256 of its file.
         settings: what the spec and the command line resolved to.
         schedule: sizes of what is computed at once.
     """
@@ -48,6 +51,8 @@ def provenance(
         "plan_sha256": plan_hash(plan),
         "model_fingerprint": model_fingerprint,
         "prompts_sha256": prompts_sha256,
+        "saes": [dict(sae) for sae in saes],
+        "saes_sha256": sha256_text(json.dumps([dict(sae) for sae in saes], sort_keys=True)) if saes else None,
         "experiments": len(plan.experiments),
         "settings": dict(settings or {}),
         "seed": seed,

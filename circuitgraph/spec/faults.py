@@ -104,6 +104,8 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], loc: Loc, at: Loc, noun
             return Fault(whole, f"{key} is at least {context['ge']}, not {value}")
         case "less_than_equal":
             return Fault(whole, f"{key} is at most {context['le']}, not {value}")
+        case "string_pattern_mismatch" if whole and whole[-1] == value:
+            return Fault(whole, f"'{value}' is no name here: a letter, then letters, digits, '_' and '-'", at_key=True)
         case "string_pattern_mismatch":
             return Fault(
                 whole,

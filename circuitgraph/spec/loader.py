@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from circuitgraph import catalog
 from circuitgraph.errors import AddressError, FileError, InputError, Problem, SpecError
-from circuitgraph.nodes import split
+from circuitgraph.nodes import parse_node, split
 from circuitgraph.spec.faults import Fault, faults_of
 from circuitgraph.spec.model import FORMAT_VERSION, CircuitSpec
 from circuitgraph.spec.overrides import Options, override
@@ -159,8 +159,10 @@ def _read(draft: Draft, problems: list[Problem]) -> Reading:
             return Reading(spec, draft.source, tuple(problems), unread)
         dropped = {cut for cut in cuts if cut is not None}
         before = draft.data
+        saes = {str(loc[1]) for loc in dropped if len(loc) == 2 and loc[0] == "saes"}
+        dropped |= {("groups", name) for name in _groups_with(saes, draft.data)}
         lost = {str(loc[1]) for loc in dropped if len(loc) == 2 and loc[0] == "groups"}
-        draft = draft.without(dropped | _entries_naming(lost, draft.data))
+        draft = draft.without(dropped | _entries_naming(lost, saes, draft.data))
         needed = {name: value for name, value in _STAND_INS.items() if not draft.data.get(name)}
         unread |= needed.keys()
         draft = replace(draft, data={**draft.data, **needed})
@@ -215,6 +217,8 @@ def _cut(fault: Fault) -> Loc | None:
             return loc[:2]
         case ("prompts", "pairs", _, *_) as loc:
             return loc[:3]
+        case ("saes", _, *_) as loc:
+            return loc[:2]
         case ("model", "revision" | "dtype" | "device", *_) | ("prompts", "bos", *_) as loc:
             return loc[:2]
         case ("prompts" | "model" as section, *_):
@@ -223,13 +227,27 @@ def _cut(fault: Fault) -> Loc | None:
             return loc
 
 
-def _entries_naming(groups: Set[str], data: dict[str, Any]) -> set[Loc]:
-    """The edges, nodes and lists of heads that mention a group which was left out: it is not their fault."""
+def _groups_with(saes: Set[str], data: dict[str, Any]) -> Iterator[str]:
+    """The groups that hold parts of a sparse autoencoder which was left out."""
+    groups = data.get("groups")
+    for name, group in groups.items() if isinstance(groups, dict) and saes else ():
+        if saes & {_sae_of(text) for text in _texts(group)}:
+            yield str(name)
+
+
+def _sae_of(text: str) -> str | None:
+    """The sparse autoencoder that a text names a part of."""
+    pattern = parse_node(_reference(text) or "")
+    return None if pattern is None or not pattern.sae else pattern.sae
+
+
+def _entries_naming(groups: Set[str], saes: Set[str], data: dict[str, Any]) -> set[Loc]:
+    """The edges, nodes and lists of heads that mention what was left out, a group above all: it is not their fault."""
     found: set[Loc] = set()
-    for section in ("edges", "nodes") if groups else ():
+    for section in ("edges", "nodes") if groups or saes else ():
         entries = data.get(section)
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if groups & {_reference(text) for text in _texts(entry)}:
+            if any(_reference(text) in groups or _sae_of(text) in saes for text in _texts(entry)):
                 found.add((section, index))
     attention = data.get("attention")
     heads = attention.get("heads") if isinstance(attention, dict) else None

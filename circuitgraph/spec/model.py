@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from circuitgraph.nodes import SAE_NAME
 from circuitgraph.spec.aims import (
     AttentionSection,
     AttributionOf,
@@ -46,6 +47,7 @@ from circuitgraph.spec.kinds import (
     SourceKind,
     as_plugin,
 )
+from circuitgraph.spec.saes import SaeKind, SaeSpec
 from circuitgraph.spec.whole import ALL, AllSpec, ReceiverKind, SenderKind, as_edge, as_edges
 
 FORMAT_VERSION = 1
@@ -56,7 +58,7 @@ __all__ = [
     "EdgeSpec", "EstimateMethod", "EstimateSection", "ExpectSpec", "GeneratorSpec", "GroupSpec", "InterventionSpec",
     "Join", "MetricSpec", "ModelSpec", "NodeSpec", "NodeText", "NodeTexts", "Of", "Overrides", "PairOfEnds",
     "PairSpec", "PathKind", "PluginSpec", "PromptsSpec", "RandomSpec", "ReceiverKind", "ReceiverMode",
-    "ReferenceSpec", "Section", "SenderKind", "ShapeSpec", "SourceKind", "Unit",
+    "ReferenceSpec", "SaeKind", "SaeSpec", "Section", "SenderKind", "ShapeSpec", "SourceKind", "Unit",
 ]  # fmt: skip
 
 
@@ -208,6 +210,8 @@ class CircuitSpec(Section):
     """What is measured; the first is primary: it ranks the table and is drawn."""
     intervention: InterventionSpec = InterventionSpec()
     """The defaults of every experiment."""
+    saes: dict[Annotated[str, Field(pattern=rf"^{SAE_NAME}$", max_length=80)], SaeSpec] = Field(default_factory=dict)
+    """Sparse autoencoders by name, whose features are nodes: `sae.NAME.f17`, `sae.NAME.error`."""
     groups: dict[
         str, Annotated[GroupSpec, BeforeValidator(_as_group, json_schema_input_type=NodeTexts | GroupSpec)]
     ] = Field(default_factory=dict)

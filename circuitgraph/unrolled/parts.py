@@ -15,6 +15,7 @@ from circuitgraph.nodes import (
     MLP,
     Address,
     Attention,
+    Feature,
     Head,
     Input,
     KVHead,
@@ -22,6 +23,7 @@ from circuitgraph.nodes import (
     Neuron,
     Node,
     Residual,
+    SaeError,
     layer_of,
 )
 from circuitgraph.plans.types import Experiment, Recorded, Swap, Value
@@ -140,7 +142,7 @@ def heads_of(node: Node, shape: ModelShape) -> tuple[Head, ...]:
             return tuple(Head(layer, head) for head in range(index * each, (index + 1) * each))
         case Attention(layer):
             return tuple(Head(layer, head) for head in range(shape.heads))
-        case Input() | MLP() | Neuron() | Residual() | Logits():
+        case Input() | MLP() | Neuron() | Residual() | Logits() | Feature() | SaeError():
             return ()
         case _:
             assert_never(node)

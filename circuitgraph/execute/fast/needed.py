@@ -7,7 +7,19 @@ from collections.abc import Iterator, Sequence
 from circuitgraph.execute.spots import input_spots, value_spots
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.sites import Site, SiteKind
-from circuitgraph.nodes import MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Residual
+from circuitgraph.nodes import (
+    MLP,
+    Address,
+    Attention,
+    Feature,
+    Head,
+    Input,
+    KVHead,
+    Logits,
+    Neuron,
+    Residual,
+    SaeError,
+)
 from circuitgraph.plans.routes import start_of
 from circuitgraph.plans.types import Counterfactual, Experiment, Free, Recorded, Value
 from circuitgraph.spec.model import BaseRun
@@ -67,7 +79,7 @@ def _answering(address: Address, shape: ModelShape) -> Iterator[Site]:
             yield Site(SiteKind.MLP_OUT, layer)
         case Neuron(layer):
             yield Site(SiteKind.NEURONS, layer)
-        case Residual() | Logits():
+        case Residual() | Logits() | Feature() | SaeError():
             yield from (spot.site for spot in input_spots(address, shape))
         case Input():
             pass

@@ -19,12 +19,14 @@ from circuitgraph.nodes import (
     MLP,
     Address,
     Attention,
+    Feature,
     Head,
     Input,
     KVHead,
     Logits,
     Neuron,
     Residual,
+    SaeError,
 )
 
 ROWS = 2**24
@@ -127,6 +129,8 @@ class Pulls:
                 return self._neurons(layer, receivers)
             case Residual() | Logits():
                 return torch.stack([self._of_stream(address) for address in receivers])
+            case Feature() | SaeError():
+                raise RefusedError(f"{node} is measured, not estimated")
             case Input():
                 raise RefusedError(f"{node} has no input: nothing comes before it")
             case _:
