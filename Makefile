@@ -40,7 +40,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.matrix
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.benchmarks --speed --growth --memory
+	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("circuitgraph needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else 0'

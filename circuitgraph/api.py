@@ -194,13 +194,17 @@ def test(
         out, replace: as in `run`.
 
     Raises:
-        InputError: the spec expects nothing.
+        InputError: the spec expects nothing, or estimates.
         … and everything that `run` raises. A refuted hypothesis raises nothing here: see `Verdicts.check`.
     """
     from circuitgraph.judging import Verdicts, judge_circuit, judge_run, ordered, refuse_nothing_expected
 
     found = check_spec(spec, overrides)
     refuse_nothing_expected(found.spec, found.graph)
+    if found.spec.estimate is not None:
+        raise InputError(
+            "what a spec expects is said of effects, and this one asks for estimates: test it without 'estimate'"
+        )
     result = evaluation = None
     if any(claim.expect is not None for claim in found.graph.claims):
         result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)

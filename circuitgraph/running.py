@@ -157,7 +157,9 @@ class Running(Prepared):
         effects = {row.id: row.effect for row in baseline}
         among = {id_: [effects[claim_id(edge)] for edge in edges] for id_, edges in self._random.items()}
         first = [row for row in rows if row.metric == columns[0]]
-        judged = with_percentiles(with_verdicts(first, self.graph), among)
+        # What a spec expects is said of effects, not of estimates of them.
+        verdicts = first if self.estimate is not None else with_verdicts(first, self.graph)
+        judged = with_percentiles(verdicts, among)
         found = (
             *self.sample_warnings(self.plan),
             stretched_warning(rows, measured),

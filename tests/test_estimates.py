@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import Phase, given, note, settings
+from hypothesis import strategies as st
 
-from circuitgraph.errors import RefusedError
+import circuitgraph as cg
+from circuitgraph.errors import InputError, RefusedError, SpecError
 from circuitgraph.execute.bind import bind_batches, bind_metrics
 from circuitgraph.execute.gradient.run import estimate_all
-from circuitgraph.execute.literal import LiteralExecutor, cached_sites
+from circuitgraph.execute.literal import LiteralExecutor, cached_sites, refuses
 from circuitgraph.execute.run import execute, reference_values
 from circuitgraph.execute.spots import Spot
 from circuitgraph.graph.claims import CircuitGraph, Claim, Mean, Prune, Resample, Zero, claim_arrow
 from circuitgraph.models.bridge import TransformerModel
-from circuitgraph.models.sites import Site, SiteKind
+from circuitgraph.models.loading import load_model
+from circuitgraph.models.locate import Location
+from circuitgraph.models.sites import PARTS, Site, SiteKind, sites_of
+from circuitgraph.nodes import Neuron
 from circuitgraph.plans.build import build_plan
+from circuitgraph.plans.estimates import terms_of, why_no_estimate
 from circuitgraph.plans.schedule import Executor
+from circuitgraph.plans.types import Plan
+from circuitgraph.spec import load
 from circuitgraph.spec.kinds import PluginSpec
 from circuitgraph.spec.model import Align, BaseRun, EstimateMethod, EstimateSection, PathKind, ReceiverMode
+from circuitgraph.stats.ranks import kendall, overlap, spearman
+from circuitgraph.tables import ranked_table
+from tests import drawn_claims
+from tests.benchmarks import estimates as benchmark
+from tests.drawn_claims import ModelChoice, Scene, metrics, model_choices, prompts
 from tests.measuring import chain, edge, edge_set, node, reference_spec
-from tests.tiny import FAMILIES, random_prompts
+from tests.plain_slopes import Slopes, exact_inside, float64_inside
+from tests.tiny import FAMILIES, random_prompts, save_checkpoint
 
+HOOKED = [kind for kind in SiteKind if kind not in (*PARTS, SiteKind.EMBED)]
+LONG = settings.get_profile("long")
+DRAWN = settings(
+    max_examples=40, derandomize=True, deadline=None, database=None, phases=(Phase.explicit, Phase.generate)
+)
+PROFILE = LONG if settings.default is LONG else DRAWN
+KINDS = (drawn_claims._edge, drawn_claims._edge, drawn_claims._joined, drawn_claims._nodes, drawn_claims._sweep,
+         drawn_claims._pruned)  # fmt: skip
 PROMPTS = random_prompts(2, lengths=(6,))
 REFERENCE = random_prompts(4, lengths=(6,), seed=9)
 METRICS = (PluginSpec(name="logit_diff"),)
@@ -141,6 +165,76 @@ def assert_close(found, expected, claims, model, tolerance=1e-5):
     for i, claim in enumerate(claims):
         scale = max(np.abs(expected[i]).max(), size)
         assert np.abs(found[i] - expected[i]).max() < tolerance * scale, (claim_arrow(claim), found[i], expected[i])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Callable[[ModelChoice], TransformerModel]:
+    """choice → loaded model that computes in float64 throughout, each once."""
+    known: dict[ModelChoice, TransformerModel] = {}
+
+    def get(choice: ModelChoice) -> TransformerModel:
+        if choice not in known:
+            directory = save_checkpoint(choice.family, tmp_path_factory.mktemp(choice.family), choice.size)
+            loaded = load_model(Location("directory", choice.family, directory), dtype=choice.dtype, device="cpu")
+            known[choice] = exact_inside(loaded)
+        return known[choice]
+
+    return get
+
+
+@PROFILE
+@given(st.data())
+def test_drawn_claims_on_drawn_models(models, data):
+    """Any model, prompts, metrics, senders, receivers, joins, sources, bases and paths; differences of hooked runs."""
+    choice = data.draw(model_choices(dtypes=("float64",)), "model")
+    model = models(choice)
+    with float64_inside():
+        some = data.draw(prompts(model.shape.vocab or 0), "prompts")
+        specs = data.draw(metrics(some), "metrics")
+        kinds = data.draw(st.lists(st.sampled_from(KINDS), min_size=2, max_size=4))
+        drawn = [e for kind in kinds for e in data.draw(kind(Scene(model.shape, some)))]
+        asked = [e for e in dict.fromkeys(drawn) if refuses(e) is None and estimable(e, model.shape)]
+        if not asked:
+            return
+        plan, bound = Plan("test", tuple(asked)), bind_metrics(specs)
+        parts = estimate_all(model, plan, some.pairs, bound, EstimateSection(), reference=some.reference)
+        found = {(item.id, item.metric): item.effect for part in parts for item in part}
+        ours = np.stack([[found[e.id, metric.column] for e in asked] for metric in bound])
+        referred = reference_values(model, asked, some.pairs, some.reference)
+        off = np.full(ours.shape, np.inf)
+        for step in (1e-5, 1e-6):  # a neuron that is switched on or off within one of them is not within the other
+            theirs = np.full(ours.shape, np.nan)
+            for batch in bind_batches(plan, some.pairs, bound, model.shape, model.device, 64):
+                oracle = Slopes(model, batch, bound, reference=referred, sites=sites_of(model.shape, tuple(HOOKED)))
+                for i, e in enumerate(asked):
+                    draws = [oracle.slope(e, draw, step) for draw in range(e.repeat)]
+                    theirs[:, i, list(batch.rows)] = np.mean(draws, axis=0)
+            off = np.minimum(off, np.abs(ours - theirs) / (1e-5 * np.abs(theirs) + 3e-8 / step * 1e-5))
+            if off.max() <= 1:
+                return
+        metric, item, pair = np.unravel_index(np.argmax(off), off.shape)
+        note(f"{asked[item].label}, {asked[item].base}, {asked[item].sources}, {specs[metric]}, pair {pair}")
+        note(f"{ours[metric, item, pair]}, by differences {theirs[metric, item, pair]}")
+        assert off[metric, item, pair] <= 1, "in units of what is tolerated"
+
+
+def estimable(experiment, shape) -> bool:
+    """Also without what the oracle scales elsewhere: neurons before a norm of their layer, with MLPs free."""
+    terms = terms_of(experiment)
+    neurons = any(isinstance(value.address.node, Neuron) for term in terms for value in term.senders if term.through)
+    return why_no_estimate(experiment, shape, EstimateMethod.EAP) is None and not (neurons and shape.post_norm)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama_mha"])
+def test_every_edge_is_that_of_transformer_lens(exact, family):
+    """Base corrupted, other run clean: the same point of the gradient, and the same sign."""
+    model = exact(family)
+    some = random_prompts(3, lengths=(6, 7))
+    found = [benchmark.theirs(model._bridge, pair, model.device) for pair in some.pairs]
+    ours = benchmark.ours(model, some, benchmark.planned(model))
+    theirs = [np.mean([each[name] for each in found]) for name in benchmark.named_edges(model)]
+    assert set(found[0]) == set(benchmark.named_edges(model))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f not in POST_NORM])
@@ -380,3 +474,75 @@ def test_several_metrics_have_gradients_of_their_own(exact):
         assert np.allclose(found[e.id, "logit_diff"], estimates(model, [claim])[0])
         assert np.abs(found[e.id, "prob"]).max() > 1e-6
         assert np.abs(found[e.id, "kl"]).max() < 1e-9  # the divergence from the base is smallest at the base
+
+
+# As a run -------------------------------------------------------------------------------------
+
+SPEC = Path(__file__).parent.parent / "specs" / "ioi-mini.yaml"
+FEW = ("prompts.generator.n=8",)
+
+
+def test_a_run_estimates_where_it_is_asked_to(tmp_path):
+    found = cg.run(SPEC, estimate="eap", overrides=FEW, out=tmp_path / "run")
+    assert {row.executor for row in found.rows} == {"eap"}
+    assert {row.verdict for row in found.rows} == {None}
+    assert found.audit is None
+    assert found.provenance["executor"] == "eap"
+    assert "ESTIMATED by eap" in (tmp_path / "run" / "circuit.svg").read_text()
+    assert "ESTIMATED by eap" in ranked_table(cg.load_run(tmp_path / "run"), 5)
+
+
+def test_an_interrupted_estimate_is_not_continued_by_another_method(tmp_path):
+    cg.run(SPEC, estimate="eap", overrides=FEW, out=tmp_path)
+    with pytest.raises(InputError, match=r"spec differs, executor differs \(eap then, eap-ig-inputs now\)"):
+        cg.run(SPEC, estimate="eap-ig-inputs", overrides=(*FEW, "estimate.steps=3"), out=tmp_path, resume=True)
+
+
+def test_estimates_are_not_judged():
+    with pytest.raises(InputError, match="test it without 'estimate'"):
+        cg.test(SPEC, overrides=("estimate.method=eap",))
+
+
+def test_what_is_asked_for_wrongly():
+    with pytest.raises(InputError, match=r"'eapp' is no method of estimation; did you mean 'eap'"):
+        cg.run(SPEC, estimate="eapp")
+    with pytest.raises(InputError, match="estimate or screen, not both"):
+        cg.run(SPEC, estimate="eap", screen="eap")
+    with pytest.raises(SpecError, match="a chain has no estimate"):
+        cg.check(load(SPEC, ['edges=[{chain: ["input@S2", "a0.h0<q>@S2", "logits"]}]', "estimate.method=eap"]))
+
+
+def test_a_screened_run_measures_the_largest_on_other_prompts(tmp_path):
+    spec = SPEC.with_name("all-edges-ioi-mini.yaml")
+    result = cg.run(spec, screen="eap", top=12, overrides=FEW, out=tmp_path / "run")
+    screening = result.screening
+    assert screening is not None
+    assert len(screening.rows) == 479
+    assert [row.rank for row in screening.rows] == list(range(1, 480))
+    chosen = [row for row in screening.rows if row.effect is not None]
+    assert chosen == list(screening.rows[:12])
+    assert {row.id for row in chosen} == {row.id for row in result.rows}
+    assert {row.executor for row in result.rows} == {"fast"}
+    # The estimates are those of the spec's own prompts, the effects those of others.
+    own = {row.id: row.effect for row in cg.run(spec, estimate="eap", overrides=FEW).rows}
+    assert all(row.estimate == pytest.approx(own[row.id], abs=1e-6) for row in screening.rows)
+    effects = {row.id: row.effect for row in result.rows}
+    assert all(row.effect == effects[row.id] for row in chosen)
+    sizes = np.abs([[row.estimate, row.effect] for row in chosen]).T
+    ranks = [np.argsort(np.argsort(size)) for size in sizes]
+    assert screening.spearman == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    again = cg.load_run(tmp_path / "run")
+    assert again.screening == screening
+    assert [row.id for row in again.rows] == [row.id for row in result.rows]
+    assert "n=8, seed=1" in screening.measured_on
+    assert "seed=1" in str((tmp_path / "run" / "spec.yaml").read_text()).replace(": ", "=")
+
+
+def test_correlations_of_ranks_by_hand():
+    assert spearman([1, 2, 3], [10, 30, 20]) == pytest.approx(0.5)
+    assert kendall([1, 2, 3], [10, 30, 20]) == pytest.approx(1 / 3)
+    assert kendall([1, 1, 2], [1, 2, 3]) == pytest.approx(2 / 6**0.5)
+    assert spearman([1, 1, 2], [3, 3, 4]) == pytest.approx(1)
+    assert spearman([1, 1], [1, 2]) is None
+    assert kendall([1, 1], [1, 2]) is None
+    assert overlap([5, 4, 1, 0], [5, 0, 4, 1], 2) == 0.5

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, str] = {
     "reading": "errors spec checks prompts models execute prepared results",
     "judging": "checks errors evaluation graph results spec stats tables",
     "evaluation": "checks errors graph nodes plans prepared results spec stats",
+    "screening": "checks discovery plans prepared results running",
     "running": "errors spec checks graph models plans prepared execute results drawing reading",
     "cli": "errors",
     "__main__": "cli",
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation graph judging prepared running reading results drawing unrolled",
+    "api": "discovery evaluation graph judging prepared running reading results drawing screening unrolled",
     "cli": "__init__ api checks discovery evaluation explaining judging spec plans prepared results tables unrolled",
     "__init__": "api discovery errors evaluation judging spec graph plans results",
 }

@@ -266,7 +266,8 @@ def test_the_schema_knows_every_plugin_and_describes_its_parameters():
     metrics = {branch["title"]: branch for branch in defs["MetricSpec"]["oneOf"]}
     assert metrics["kl"]["properties"]["name"]["const"] == "kl"
     assert "reference" in metrics["kl"]["properties"]["to"]["description"]
-    assert {branch["title"] for branch in defs["GeneratorSpec"]["oneOf"]} == {"ioi", "template"}
+    made = {"ioi", "template", "greater_than", "induction", "docstring", "gendered_pronoun", "subject_verb"}
+    assert {branch["title"] for branch in defs["GeneratorSpec"]["oneOf"]} == made
 
 
 def references(value):

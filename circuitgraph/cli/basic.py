@@ -95,8 +95,11 @@ def plan(
         counts = {name: getattr(cost, name) for name in (*cost.__slots__, "forwards")}
         tokens = None if prompts is None else {"prompts": len(prompts.lengths), "tokens": prompts.tokens}
         run = {} if how is None else {"run": {**how[0].to_json(), "memory": how[1]}}
-        print_json({**plan_to_json(made), "sha256": plan_hash(made), "cost": counts, "pass": tokens, **run})
+        said = {} if checked.spec.estimate is None else {"estimate": checked.spec.estimate.model_dump(mode="json")}
+        print_json({**plan_to_json(made), "sha256": plan_hash(made), "cost": counts, "pass": tokens, **run, **said})
         return
+    if checked.spec.estimate is not None:
+        typer.echo(f"estimated by {checked.spec.estimate.method}: not the runs below, but how they begin to change\n")
     whole = every or len(made.experiments) <= MOST_SHOWN
     typer.echo((explain_plan if whole else explain_kinds)(made, metric_names(checked.spec)))
     if not whole:

@@ -90,7 +90,7 @@ def measured_alone(case: Case, directory: Path, device: str, pairs: int, tokens:
     metrics = bind_metrics([PluginSpec(name=name) for name in case.metrics])
     with torch.no_grad():
         model.run(torch.arange(8, device=device)[None])  # Touches every weight.
-    with _peak_over(device) as peak:
+    with peak_over(device) as peak:
         for _ in execute(
             model, plan, prompts, metrics, executor=Executor.AUTO, settings=settings, audit=Audit(model, 0)
         ):
@@ -99,7 +99,7 @@ def measured_alone(case: Case, directory: Path, device: str, pairs: int, tokens:
 
 
 @contextmanager
-def _peak_over(device: str) -> Iterator[list[int]]:
+def peak_over(device: str) -> Iterator[list[int]]:
     """Bytes taken at the most, in the list when the block has ended."""
     peak = [0]
     if device == "cuda":
