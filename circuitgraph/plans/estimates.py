@@ -10,6 +10,8 @@ from circuitgraph.nodes import MLP, Address, Feature, Head, Neuron, Node, Port, 
 from circuitgraph.plans.types import Experiment, Free, Mean, Recorded, Resample, Swap, Value
 from circuitgraph.spec.model import Align, EstimateMethod
 
+_FOUND = (Feature, SaeError)
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -44,6 +46,8 @@ def values_of_node(experiment: Experiment) -> tuple[Value, ...]:
 def held(experiment: Experiment, shape: ModelShape) -> tuple[Value | Recorded, ...]:
     """What must not follow while gradients are taken: what is written together, where one of it reaches another."""
     writes = [write for write in experiment.propagate.writes if not isinstance(write, Swap)]
+    if len(writes) < 2:
+        return ()
     nodes = [write.address.node for write in writes]
     if any(_reaches(a, b, shape) for a in nodes for b in nodes):
         return tuple(writes)
@@ -61,7 +65,7 @@ def why_no_estimate(experiment: Experiment, shape: ModelShape, method: EstimateM
 
 def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) -> Iterator[str]:
     nodes, terms = values_of_node(experiment), terms_of(experiment)
-    if any(isinstance(node, Feature | SaeError) for node in _nodes(experiment)):
+    if any(isinstance(node, _FOUND) for node in _nodes(experiment)):
         yield "parts of a stream that an SAE finds are measured, not estimated"
     if len(experiment.isolations) > 1:
         yield "a chain has no estimate; estimate its edges"

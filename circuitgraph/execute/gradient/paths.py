@@ -15,8 +15,9 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from circuitgraph.execute.gradient.changes import together
 from circuitgraph.execute.gradient.deltas import Deltas
-from circuitgraph.execute.gradient.estimator import Bound, Estimator, together
+from circuitgraph.execute.gradient.estimator import Bound, Estimator
 from circuitgraph.execute.gradient.pulls import Pulls
 from circuitgraph.execute.spots import Spot, input_spots, value_spots
 from circuitgraph.models.bridge import Write
@@ -85,7 +86,7 @@ def _own_changes(estimator: Estimator, base: BaseRun, bound: Sequence[Bound], po
     for b in bound:
         for point in points:
             moved: dict[int, Tensor] = {}
-            if b.terms:
+            if b.asked:
                 writes, moved = _edge(estimator, base, b, point, plain.values)
             else:
                 writes = _node(estimator, base, b, point)
@@ -110,17 +111,17 @@ def _edge(
     """Inputs of receivers as they are with part of the senders' change; and the streams they read."""
     model = estimator.model
     deltas = Deltas(model, estimator.batch, estimator.reads, base)
-    changes = deltas.stream(b.terms[0].senders, estimator.values(base, b.item.draw))
+    changes = deltas.stream(b.senders, estimator.values(base, b.item.draw))
     change = together(changes)
     streams = Pulls(model, values, {}, {})
     writes: dict[Site, Write] = {}
     moved: dict[int, Tensor] = {}
     put: dict[Site, list[tuple[Spot, Tensor, Tensor | None]]] = {}
-    for term in b.terms:
-        at = model.shape.read_at(term.receiver.node)
+    for receiver in (estimator.receivers[asked.receiver] for asked in b.asked):
+        at = model.shape.read_at(receiver.node)
         moved[at] = streams.stream(at) + point * change
-        for spot in input_spots(term.receiver, model.shape):
-            where = estimator.batch.mask(term.receiver.position)
+        for spot in input_spots(receiver, model.shape):
+            where = estimator.batch.mask(receiver.position)
             put.setdefault(spot.site, []).append((spot, _recorded(estimator, spot, moved[at]), where))
     for site, some in put.items():
         writes[site] = _puts(some)

@@ -20,7 +20,7 @@ from circuitgraph.plans.estimates import why_no_estimate
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.results.records import Measured
-from circuitgraph.spec.model import EstimateSection
+from circuitgraph.spec.model import EstimateMethod, EstimateSection
 
 PART = 2**16
 """Experiments of a part: their gradients are the same, and taken once for each part."""
@@ -59,13 +59,14 @@ def estimate_all(
     longest = max(len(pair) for pair in prompts.pairs)
     size = max(1, min(settings.pairs, TOKENS // longest))
     batches = bind_batches(plan, prompts, metrics, model.shape, model.device, size)
+    at_base = how.method in (EstimateMethod.EAP, EstimateMethod.ATP)
     counted = sum(-(-len(rows) // settings.pairs) for rows in prompts.by_length())
     for start in range(0, len(todo), PART):
         tables = [Table(experiment, metrics, len(prompts)) for experiment in todo[start : start + PART]]
         items = [Item(table.experiment, draw) for table in tables for draw in range(table.experiment.repeat)]
         told = 0
         for number, batch in enumerate(batches, start=1):
-            estimator = Estimator(model, batch, metrics, items, referred)
+            estimator = Estimator(model, batch, metrics, items, referred, at_base=at_base)
             estimate(estimator, how.method, how.steps)
             _fill(tables, estimator)
             now = len(tables) * counted * number // len(batches)
