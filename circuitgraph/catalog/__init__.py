@@ -4,15 +4,7 @@ Other packages add their own through the entry point groups `circuitgraph.metric
 and `circuitgraph.generators` (an `Entry`); the module that an entry point names must be torch-free too.
 """
 
-from circuitgraph.catalog.generators import (
-    DocstringParams,
-    GenderedPronounParams,
-    GreaterThanParams,
-    InductionParams,
-    IoiParams,
-    SubjectVerbParams,
-    TemplateParams,
-)
+from circuitgraph.catalog.generators import IoiParams, TemplateParams
 from circuitgraph.catalog.metric_params import METRICS, MetricEntry, MetricParams
 from circuitgraph.catalog.registry import Entry, Registry
 
@@ -24,11 +16,6 @@ generators = Registry(
     "circuitgraph.generators",
     (
         Entry("ioi", "indirect object identification", IoiParams, "circuitgraph.prompts.ioi"),
-        Entry("greater_than", "a later year", GreaterThanParams, "circuitgraph.prompts.greater_than"),
-        Entry("induction", "repeated random words", InductionParams, "circuitgraph.prompts.induction"),
-        Entry("docstring", "the next argument in a docstring", DocstringParams, "circuitgraph.prompts.docstring"),
-        Entry("gendered_pronoun", "he or she", GenderedPronounParams, "circuitgraph.prompts.gendered_pronoun"),
-        Entry("subject_verb", "number agreement: is or are", SubjectVerbParams, "circuitgraph.prompts.subject_verb"),
         Entry("template", "a new task: text with named slots", TemplateParams, "circuitgraph.prompts.template"),
     ),
     Entry,

@@ -159,10 +159,7 @@ def _generated(
         yield tell(("generator", "name"), str(error))
         return
     try:
-        module, params = entry.load(), entry.read(spec.parameters)
-        if tokenizer is not None and hasattr(module, "fitted"):
-            params = module.fitted(params, tokenizer)
-        raw_pairs: list[RawPair] = module.generate(params)
+        raw_pairs: list[RawPair] = entry.load().generate(entry.read(spec.parameters))
     except ValidationError as error:
         faults = faults_of(error, entry.params, spec.parameters, noun=f"generator '{spec.name}'")
         yield from (tell(("generator", *fault.loc), fault.message) for fault in faults)
@@ -171,8 +168,7 @@ def _generated(
         yield tell(("generator",), str(error))
         return
     if tokenizer is not None and (messages := bad_words(raw_pairs, tokenizer)):
-        own = f"; generator '{spec.name}' takes words of your own: {hint}" if (hint := _own_words(module)) else ""
-        yield from (tell(("generator",), message + own) for message in messages)
+        yield from (tell(("generator",), message) for message in messages)
         return
     for number, raw in enumerate(raw_pairs, start=1):
 
@@ -180,11 +176,6 @@ def _generated(
             return tell(("generator",), f"generated pair {number} ({raw.clean!r}): {complaint.message}")
 
         yield _Entry(raw, problem)
-
-
-def _own_words(module: object) -> str:
-    """Which parameters of a generator replace its words."""
-    return ", ".join(getattr(module, "OWN_WORDS", ()))
 
 
 def _bad_together(pairs: Sequence[Pair]) -> Iterator[str]:

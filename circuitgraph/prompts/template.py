@@ -121,10 +121,10 @@ class _Text:
     def _pair(self, words: Filling, redrawn: Filling, cluster: str | None) -> RawPair:
         params = self.params
         clean = {slot: words[params.root(slot)] for slot in params.slots if params.root(slot) in words}
-        clean_text, clean_spans = fill(params.text[self.index], clean)
+        clean_text, clean_spans = _fill(params.text[self.index], clean)
         corrupted_text, corrupted_spans = None, {}
         if params.corruption is not None:
-            corrupted_text, corrupted_spans = fill(params.text[self.index], self._corrupted(clean, redrawn))
+            corrupted_text, corrupted_spans = _fill(params.text[self.index], self._corrupted(clean, redrawn))
         return RawPair(
             clean_text,
             corrupted_text,
@@ -188,7 +188,7 @@ class _Text:
         return "the corruption does not change it"
 
 
-def fill(text: str, words: Filling) -> tuple[str, dict[str, Span]]:
+def _fill(text: str, words: Filling) -> tuple[str, dict[str, Span]]:
     """The text with its slots filled, and the characters that each slot takes up."""
     filled, spans = "", {}
     for literal, slot, _, _ in string.Formatter().parse(text):

@@ -37,42 +37,6 @@ OBJECTS: tuple[str, ...] = (
     "ring", "ticket", "toy", "watch",
 )  # fmt: skip
 
-RANDOM_WORDS: tuple[str, ...] = PLACES + OBJECTS
-"""What `induction` draws from, and all that induction-mini knows."""
-
-HE_NAMES: tuple[str, ...] = (
-    "Adam", "Andrew", "Anthony", "Brian", "Charles", "Daniel", "David", "Edward", "Frank", "George",
-    "Henry", "James", "John", "Joseph", "Kevin", "Mark", "Michael", "Paul", "Peter", "Richard", "Robert",
-    "Steven", "Thomas", "William",
-)  # fmt: skip
-
-SHE_NAMES: tuple[str, ...] = (
-    "Alice", "Amy", "Anna", "Claire", "Emily", "Emma", "Grace", "Jane", "Jessica", "Julia", "Kate", "Laura",
-    "Lisa", "Lucy", "Maria", "Mary", "Nancy", "Rachel", "Sarah", "Susan",
-)  # fmt: skip
-
-EVENTS: tuple[str, ...] = (
-    "war", "strike", "siege", "conflict", "campaign", "voyage", "reign", "trial", "project", "journey", "dispute",
-    "movement", "crisis", "rebellion", "alliance", "debate", "tour", "study", "partnership", "operation",
-)  # fmt: skip
-
-ARGUMENTS: tuple[str, ...] = (
-    "load", "size", "files", "last", "key", "name", "path", "data", "value", "text", "index", "time", "line", "model",
-    "user", "group", "image", "state", "order", "test", "code", "page", "token", "field", "table",
-)  # fmt: skip
-
-DESCRIPTIONS: tuple[str, ...] = (
-    "oil", "column", "piece", "crime", "population", "unit", "dark", "sister", "green", "project", "court", "cup",
-    "water", "land", "game", "party", "house", "north", "story", "summer",
-)  # fmt: skip
-
-NOUNS: dict[str, str] = {
-    "key": "keys", "book": "books", "box": "boxes", "picture": "pictures", "car": "cars", "house": "houses",
-    "table": "tables", "door": "doors", "letter": "letters", "boy": "boys", "girl": "girls", "friend": "friends",
-    "dog": "dogs", "teacher": "teachers", "student": "students", "road": "roads",
-}  # fmt: skip
-"""Nouns: singular → plural."""
-
 IOI_TEMPLATES: tuple[str, ...] = (
     "When {A} and {B} walked to the {PLACE}, {S2} handed a {OBJECT} to",
     "Since {A} met {B} at the {PLACE}, {S2} wanted to give a {OBJECT} to",
