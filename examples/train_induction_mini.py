@@ -88,7 +88,7 @@ class AttentionOnly(nn.Module):
     def state(self) -> dict[str, torch.Tensor]:
         """The weights by their names in TransformerLens, biases included."""
         width = WIDTH // HEADS
-        state = {"embed.W_E": self.W_E, "pos_embed.W_pos": self.W_pos, "unembed.W_U": self.W_U}
+        state: dict[str, torch.Tensor] = {"embed.W_E": self.W_E, "pos_embed.W_pos": self.W_pos, "unembed.W_U": self.W_U}
         state["unembed.b_U"] = torch.zeros(self.W_U.shape[1])
         for i, layer in enumerate(self.layers):
             for name, weight in layer.named_parameters():

@@ -5,7 +5,7 @@ that is called like it. Pure data: no tokenizer, no files, no random numbers.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field, Strict, field_validator, model_validator
 
@@ -35,8 +35,14 @@ def _require_different(words: Words | None, parameter: str) -> None:
 class UntwinnedParams(GeneratorParams):
     """A generator without name-swapped twins."""
 
-    twin: Literal[False] = False
-    """This task has no twins."""
+    twin: Annotated[bool, Strict()] = False
+    """This task has no twins: it stays false."""
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> UntwinnedParams:
+        if self.twin:
+            raise ValueError("this task has no twins; leave twin out")
+        return self
 
 
 class InductionCorruption(StrEnum):
@@ -59,6 +65,8 @@ class InductionParams(GeneratorParams):
     the first copy, `R1`, `R2`, … their repeats. The wrong answer is a word that the clean prompt does not have; with
     `other_next` it stands at B1 in the corrupted one. A stands at another place in each text (and so cluster).
     """
+
+    word_keys: ClassVar[tuple[str, ...]] = ("words", "vocabulary")
 
     length: Annotated[int, Strict(), Field(ge=3, le=LONGEST_SEQUENCE)] = 12
     """How many words come before they repeat. A is the second, third, … last but one of them, by turns."""
@@ -99,6 +107,8 @@ class GreaterThanParams(UntwinnedParams):
     otherwise are left out. Prompts take the centuries by turns. For the metric `prob_diff`.
     """
 
+    word_keys: ClassVar[tuple[str, ...]] = ("nouns", "centuries", "text")
+
     nouns: Words | None = None
     """Words of your own for {NOUN}: what lasts."""
     centuries: Annotated[tuple[Annotated[int, Strict(), Field(ge=10, le=99)], ...], Field(min_length=1)] = (
@@ -132,6 +142,8 @@ class GenderedPronounParams(GeneratorParams):
     Prompts with a man's and a woman's name take turns. In the corrupted prompt stands a name of the other gender.
     """
 
+    word_keys: ClassVar[tuple[str, ...]] = ("he", "she", "text")
+
     he: Words | None = None
     """Names of your own that go with " he"; one token each after a space."""
     she: Words | None = None
@@ -163,6 +175,8 @@ class SubjectVerbParams(GeneratorParams):
     Prompts with a singular and a plural subject take turns. In the corrupted prompt the subject is of the other
     number; the attractor keeps its own, and may agree with either.
     """
+
+    word_keys: ClassVar[tuple[str, ...]] = ("subjects", "attractors", "singular_verbs", "plural_verbs", "text")
 
     subjects: Annotated[dict[str, str], Field(min_length=1)] | None = None
     """Subjects of your own, singular → plural: `{key: keys}`; one token each after a space."""
@@ -212,6 +226,8 @@ class DocstringParams(UntwinnedParams):
     Positions: `A_def`, `B_def`, `C_def` in the definition, `A_doc`, `B_doc` in the docstring (and `METHOD`, `D1` …
     for other words); `END` is the last `:param`. The answer is " " and C, wrong answers are the other arguments.
     """
+
+    word_keys: ClassVar[tuple[str, ...]] = ("arguments", "description")
 
     corruption: DocstringCorruption = DocstringCorruption.RANDOM_RANDOM
     arguments: Words | None = None
