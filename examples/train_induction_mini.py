@@ -167,9 +167,9 @@ On {size:,} new sequences each (every sequence has words of its own, drawn at ra
 |---|---|---|
 {rows}
 
-Trained periods: {trained}; never trained: {held_out}. `docs/induction-mini.md` in the repository has the measured
-circuit and its limits: one model, one seed, prompts without a BOS token. MIT licence; trained on nothing but random
-numbers.
+Trained periods: {trained}; never trained: {held_out}.
+`docs/induction-mini.md` in the repository has the measured circuit and its limits: one model, one seed, prompts
+without a BOS token. MIT licence; trained on nothing but random numbers.
 
     circuitgraph run specs/induction-mini.yaml
 """
