@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Plain:
         self.first = self.heads(0, dict.fromkeys("QKV", self.embedded))
         self.middle = self.embedded + self.first.sum(0)
 
-    def heads(self, layer: int, streams: dict[str, np.ndarray]) -> np.ndarray:
+    def heads(self, layer: int, streams: Mapping[str, Any]) -> np.ndarray:
         """What each head writes, [head, position, width], from the stream that each port reads."""
         q, k, v = (streams[port] @ WEIGHTS[f"blocks.{layer}.attn.W_{port}"] for port in "QKV")
         scores = q @ k.transpose(0, 2, 1) / k.shape[-1] ** 0.5
