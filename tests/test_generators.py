@@ -24,6 +24,7 @@ from circuitgraph.spec.model import PromptsSpec
 from tests.toy_tokenizers import byte_level, ioi_bytes, ioi_words, word_level
 
 LETTERS = tuple("abcdefgh")
+IOI_WORDS = "generator 'ioi' (its words are set by names, places, objects, text)"
 
 
 def make(**parameters: Any) -> list[RawPair]:
@@ -335,7 +336,7 @@ def test_an_answer_slot_need_not_be_in_the_text() -> None:
 def test_answers_of_several_tokens_are_listed_once() -> None:
     names = ["Mary", "John", "Bartholomew", "Wilhelmina", "Anna"]
     (problem,) = load("ioi", ioi_bytes(), n=64, names=names).problems
-    start = "answers must be one token each; these words are more: "
+    start = f"{IOI_WORDS}: answers must be one token each; these words are more: "
     assert problem.message.startswith(start)
     assert set(problem.message.removeprefix(start).split(", ")) == {"'Bartholomew'", "'Wilhelmina'"}
 
@@ -343,7 +344,7 @@ def test_answers_of_several_tokens_are_listed_once() -> None:
 def test_unknown_words_are_listed_once() -> None:
     loaded = load("ioi", ioi_words(), n=64, names=["Mary", "John", "Zeb", "Zob", "Anna"], places=["moon"])
     (problem,) = loaded.problems
-    start = "the model's vocabulary lacks these words: "
+    start = f"{IOI_WORDS}: the model's vocabulary lacks these words: "
     assert problem.message.startswith(start)
     assert set(problem.message.removeprefix(start).split(", ")) == {"'Zeb'", "'Zob'", "'moon'"}
 
@@ -353,7 +354,10 @@ def test_replacements_of_other_lengths_are_listed() -> None:
     text = "When {WHO} left the {PLACE} of"
     loaded = load("template", ioi_bytes(), n=2, text=text, slots=slots, corruption={"redraw": "PLACE"}, answers="WHO")
     (problem,) = loaded.problems
-    assert problem.message.startswith("a word and the word that replaces it need equal token counts; these differ: ")
+    who = "generator 'template' (its words are set by slots, words, text)"
+    assert problem.message.startswith(
+        f"{who}: a word and the word that replaces it need equal token counts; these differ: "
+    )
     assert "'park' (1)" in problem.message
     assert "'supermarket' (" in problem.message
 
@@ -439,7 +443,8 @@ def test_ioi_parameters_that_cannot_be(changes: dict[str, Any], message: str) ->
 
 def test_generator_problems_are_told_with_their_place_and_nearest_name() -> None:
     assert [problem.message for problem in load("ioo", ioi_words()).problems] == [
-        "'ioo' is no generator; did you mean 'ioi'? have: ioi, template"
+        "'ioo' is no generator; did you mean 'ioi'? "
+        "have: ioi, induction, greater_than, gendered_pronoun, subject_verb, docstring, template"
     ]
     (problem,) = load("ioi", ioi_words(), corruption="abd").problems
     assert "'abd' is no corruption; did you mean 'abc'?" in problem.message

@@ -10,7 +10,7 @@ import re
 import string
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
@@ -47,6 +47,9 @@ class GeneratorParams(BaseModel):
     """What every generator takes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    word_keys: ClassVar[tuple[str, ...]] = ()
+    """The keys that set which words prompts have: what to change where a vocabulary lacks some."""
 
     n: Annotated[int, Strict(), Field(ge=1, le=MOST_PAIRS)] = 64
     """How many prompt pairs to make, twins included."""
@@ -115,6 +118,8 @@ class TemplateParams(GeneratorParams):
     Prompt i uses text i mod (number of texts); its slots are filled with words drawn evenly. Every slot
     is a named position: the last token of its word. No prompt comes twice.
     """
+
+    word_keys: ClassVar[tuple[str, ...]] = ("slots", "words", "text")
 
     text: Texts
     """The prompts, with `{slot}`s. A slot occurs once; a second mention is another slot, `same_as` the first."""
@@ -270,6 +275,8 @@ class IoiParams(GeneratorParams):
 
     Each sentence in each order is a text of its own, and so a cluster. Answers are " <IO>", wrong answers " <S1>".
     """
+
+    word_keys: ClassVar[tuple[str, ...]] = ("names", "places", "objects", "text")
 
     corruption: IoiCorruption = IoiCorruption.ABC
     order: Order = Order.BOTH

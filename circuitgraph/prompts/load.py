@@ -159,7 +159,10 @@ def _generated(
         yield tell(("generator", "name"), str(error))
         return
     try:
-        raw_pairs: list[RawPair] = entry.load().generate(entry.read(spec.parameters))
+        generator, params = entry.load(), entry.read(spec.parameters)
+        if tokenizer is not None and hasattr(generator, "fitted"):  # what it leaves out depends on the vocabulary
+            params = generator.fitted(params, tokenizer)
+        raw_pairs: list[RawPair] = generator.generate(params)
     except ValidationError as error:
         faults = faults_of(error, entry.params, spec.parameters, noun=f"generator '{spec.name}'")
         yield from (tell(("generator", *fault.loc), fault.message) for fault in faults)
@@ -168,7 +171,9 @@ def _generated(
         yield tell(("generator",), str(error))
         return
     if tokenizer is not None and (messages := bad_words(raw_pairs, tokenizer)):
-        yield from (tell(("generator",), message) for message in messages)
+        keys = ", ".join(getattr(params, "word_keys", ()))
+        who = f"generator '{spec.name}'" + (f" (its words are set by {keys})" if keys else "")
+        yield from (tell(("generator",), f"{who}: {message}") for message in messages)
         return
     for number, raw in enumerate(raw_pairs, start=1):
 
