@@ -53,7 +53,7 @@ def planned(model: TransformerModel) -> tuple[Experiment, ...]:
 def ours(model: TransformerModel, prompts: PromptSet, plan: tuple[Experiment, ...]) -> NDArray[np.float64]:
     """The estimate of every edge, in the order of `named_edges`, as a mean over pairs. [edges]"""
     parts = estimate_all(model, Plan("estimates", plan), prompts, bind_metrics([LOGIT_DIFF]), EstimateSection())
-    return np.array([item.effect.mean() for part in parts for item in part])
+    return np.stack([item.effect for part in parts for item in part]).mean(axis=1)
 
 
 def theirs(bridge: Any, pair: Pair, device: torch.device) -> dict[tuple[str, str], float]:

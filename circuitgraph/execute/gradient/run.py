@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
+import numpy as np
 
 from circuitgraph.errors import RefusedError
 from circuitgraph.execute.bind import BoundMetric, bind_batches
@@ -12,7 +12,6 @@ from circuitgraph.execute.fast.begin import Item
 from circuitgraph.execute.gradient.estimator import Estimator
 from circuitgraph.execute.gradient.paths import estimate
 from circuitgraph.execute.literal import refuse_all
-from circuitgraph.execute.parts import Table
 from circuitgraph.execute.run import reference_values
 from circuitgraph.execute.settings import DEFAULT, Settings
 from circuitgraph.models.bridge import TransformerModel
@@ -62,28 +61,60 @@ def estimate_all(
     at_base = how.method in (EstimateMethod.EAP, EstimateMethod.ATP)
     counted = sum(-(-len(rows) // settings.pairs) for rows in prompts.by_length())
     for start in range(0, len(todo), PART):
-        tables = [Table(experiment, metrics, len(prompts)) for experiment in todo[start : start + PART]]
-        items = [Item(table.experiment, draw) for table in tables for draw in range(table.experiment.repeat)]
+        some = todo[start : start + PART]
+        table = _Table(some, len(metrics), len(prompts))
         told = 0
         for number, batch in enumerate(batches, start=1):
-            estimator = Estimator(model, batch, metrics, items, referred, at_base=at_base)
+            estimator = Estimator(model, batch, metrics, table.items, referred, at_base=at_base)
             estimate(estimator, how.method, how.steps)
-            _fill(tables, estimator)
-            now = len(tables) * counted * number // len(batches)
+            table.fill(estimator)
+            now = len(some) * counted * number // len(batches)
             progress(now - told)
             told = now
-        yield tuple(measured for table in tables for measured in table.measured(how.method.value))
+        yield tuple(table.measured([metric.column for metric in metrics], how.method.value))
 
 
-def _fill(tables: Sequence[Table], estimator: Estimator) -> None:
-    rows = torch.tensor(estimator.batch.rows).numpy()
-    values, at = estimator.estimates.numpy(), 0
-    sides = {b: estimator.unpatched(b) for b in dict.fromkeys(t.experiment.base for t in tables)}
-    for table in tables:
-        draws = table.experiment.repeat
-        base, other = sides[table.experiment.base]
-        table.fill(rows, base, other, base[:, None] + values[:, at : at + draws])
-        at += draws
+class _Table:
+    """The values of many experiments, filled batch by batch; what experiments share is held once."""
+
+    def __init__(self, experiments: Sequence[Experiment], metrics: int, pairs: int) -> None:
+        self.experiments = experiments
+        self.items = [Item(experiment, draw) for experiment in experiments for draw in range(experiment.repeat)]
+        self._bases = {item.experiment.base for item in self.items}
+        self._rows = {b: [i for i, item in enumerate(self.items) if item.experiment.base is b] for b in self._bases}
+        self._base = {base: np.empty((metrics, pairs)) for base in self._bases}
+        self._other = {base: np.empty((metrics, pairs)) for base in self._bases}
+        self._patched = np.empty((metrics, len(self.items), pairs))
+        self._paired = True
+
+    def fill(self, estimator: Estimator) -> None:
+        """The values of a batch."""
+        pairs, estimates = list(estimator.batch.rows), estimator.estimates.numpy()
+        for base, rows in self._rows.items():
+            here, other = estimator.unpatched(base)
+            self._base[base][:, pairs] = here
+            self._paired = self._paired and other is not None
+            self._other[base][:, pairs] = np.nan if other is None else other
+            self._patched[np.ix_(range(len(here)), rows, pairs)] = here[:, None] + estimates[:, rows]
+
+    def measured(self, columns: Sequence[str], method: str) -> Iterator[Measured]:
+        """One record per experiment and metric; without another run where some pair has none."""
+        at = 0
+        for experiment in self.experiments:
+            draws = slice(at, at + experiment.repeat)
+            at = draws.stop
+            for m, column in enumerate(columns):
+                base = experiment.base
+                values = self._patched[m, draws]
+                yield Measured(
+                    id=experiment.id,
+                    metric=column,
+                    metric_base=self._base[base][m],
+                    metric_other=self._other[base][m] if self._paired else None,
+                    metric_patched=values[0] if experiment.repeat == 1 else values.mean(axis=0),
+                    draws=values.T.copy() if experiment.repeat > 1 else None,
+                    executor=method,
+                )
 
 
 def refuse_estimates(model: TransformerModel, experiments: Sequence[Experiment], how: EstimateSection) -> None:
