@@ -1,0 +1,314 @@
+"""HeatMap -> Sheet. Every grid on one zero-centred scale; cells whose interval contains 0, and those not measured, say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from typing import Any
+
+import numpy as np
+
+from circuitgraph.drawing.style import MINUS, SOFT_INK
+from circuitgraph.drawing.text import wrap
+from circuitgraph.plotting.sheet import INCH, Sheet, every, heading, inches, line_height, nice_ticks, tick_text
+from circuitgraph.plotting.theme import (
+    DIVERGING,
+    HEADING,
+    SMALL,
+    TEXT,
+    TITLE,
+    UNMEASURED_FILL,
+    UNMEASURED_LINE,
+    colours,
+    ink_on,
+)
+from circuitgraph.plotting.values import HeatMap, Panel
+
+MARGIN, GAP, PAD = 0.18, 0.3, 0.06
+PAGE = 9.6
+"""Inches that grids beside each other may take."""
+NUMBERED = 16
+"""Rows and columns of a grid whose cells have room for numbers."""
+WIDE_CELL, HIGH_CELL = 0.46, 0.32
+SMALLEST_GRID = 2.0
+BAR, BAR_WIDTH = 0.13, 3.4
+MOST_VECTORS = 2500
+"""Cells of a grid that are written as shapes; more become one image."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The sizes of one panel, in inches."""
+
+    panel: Panel
+    cell: tuple[float, float]
+    row_axis: str
+    column_axis: str
+
+    @property
+    def grid(self) -> tuple[float, float]:
+        return len(self.panel.columns) * self.cell[0], len(self.panel.rows) * self.cell[1]
+
+    @property
+    def left(self) -> float:
+        """Room for row labels and the name of their axis."""
+        labels = max(inches(row, TEXT) for row in self.panel.rows)
+        return labels + PAD + (line_height(TEXT) if self.row_axis else 0)
+
+    @property
+    def wide(self) -> float:
+        return max(self.left + self.grid[0], SMALLEST_GRID)
+
+    @property
+    def title(self) -> tuple[str, ...]:
+        return wrap(self.panel.title, HEADING, self.wide * INCH, lines=3, bold=True)
+
+    @property
+    def subtitle(self) -> tuple[str, ...]:
+        return wrap(self.panel.subtitle, SMALL, self.wide * INCH, lines=3) if self.panel.subtitle else ()
+
+    @property
+    def upright(self) -> bool:
+        """Whether the labels below stand upright, as they are too wide."""
+        widest = max(inches(column.label, TEXT) for column in self.panel.columns)
+        words = any(not column.label.isdecimal() for column in self.panel.columns)
+        return words and widest > self.cell[0] - 0.04
+
+    @property
+    def upright_above(self) -> bool:
+        return max(inches(column.above, SMALL, bold=True) for column in self.panel.columns) > self.cell[0] - 0.02
+
+    @property
+    def above(self) -> float:
+        """Room for title, subtitle and the labels over the columns."""
+        text = len(self.title) * line_height(HEADING) + len(self.subtitle) * line_height(SMALL) + PAD
+        return text + self.over
+
+    @property
+    def over(self) -> float:
+        """Room for the labels over the columns."""
+        labels = [column.above for column in self.panel.columns if column.above]
+        if not labels:
+            return 0.0
+        if self.upright_above:
+            return max(inches(label, SMALL, bold=True) for label in labels) + PAD
+        return line_height(SMALL)
+
+    @property
+    def below(self) -> float:
+        """Room for the column labels and the name of their axis."""
+        labels = line_height(TEXT)
+        if self.upright:
+            labels = max(inches(column.label, TEXT) for column in self.panel.columns) + PAD
+        return labels + (line_height(TEXT) if self.column_axis else 0) + PAD
+
+    @property
+    def high(self) -> float:
+        return self.above + self.grid[1] + self.below
+
+
+def cell_size(panels: tuple[Panel, ...]) -> tuple[float, float]:
+    """Of all panels: with room for a number where there are few cells, else square and as large as fits."""
+    columns, rows = max(len(p.columns) for p in panels), max(len(p.rows) for p in panels)
+    if columns <= NUMBERED and rows <= 2 * NUMBERED:
+        return WIDE_CELL, HIGH_CELL if rows <= NUMBERED else 0.2
+    side = min(max(6.6 / max(columns, rows), 0.13), 0.3)
+    return side, side
+
+
+def draw_map(found: HeatMap) -> Sheet:
+    """The page of a heat map; needs `theme.themed`."""
+    cell = cell_size(found.panels)
+    frames = [Frame(panel, cell, found.row_axis, found.column_axis) for panel in found.panels]
+    rows = _arranged(frames)
+    widths = [max(row[i].wide for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    wide = max(sum(widths) + GAP * (len(widths) - 1), BAR_WIDTH + 0.8) + 2 * MARGIN
+    title = wrap(found.title, TITLE, (wide - 2 * MARGIN) * INCH, lines=2, bold=True)
+    note = wrap(found.note, TEXT, (wide - 2 * MARGIN) * INCH, lines=3) if found.note else ()
+    top = MARGIN + len(title) * line_height(TITLE) + len(note) * line_height(TEXT) + 0.14
+    heights = [max(f.above for f in row) + max(f.grid[1] + f.below for f in row) for row in rows]
+    legend = _legend_height(found)
+    sheet = Sheet(wide, top + sum(heights) + 0.16 * (len(rows) - 1) + 0.12 + legend + MARGIN)
+    sheet.lines(MARGIN, MARGIN, title, TITLE, bold=True)
+    sheet.lines(MARGIN, MARGIN + len(title) * line_height(TITLE), note, TEXT, color=SOFT_INK)
+    y = top
+    for row, height in zip(rows, heights, strict=True):
+        x, above = MARGIN, max(frame.above for frame in row)
+        for frame, room in zip(row, widths, strict=False):
+            _panel(sheet, frame, x, y + above, found.limit)
+            x += room + GAP
+        y += height + 0.16
+    _legend(sheet, found, y - 0.16 + 0.12)
+    return sheet
+
+
+def _arranged(frames: list[Frame]) -> list[list[Frame]]:
+    """Rows of panels that fit the page, of about equal length."""
+    widest = max(frame.wide for frame in frames)
+    beside = max(1, min(len(frames), floor((PAGE + GAP) / (widest + GAP))))
+    beside = ceil(len(frames) / ceil(len(frames) / beside))
+    return [frames[start : start + beside] for start in range(0, len(frames), beside)]
+
+
+def _panel(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None:
+    """One grid with its labels; (x, y) is the left end of the row labels, at the top of the grid."""
+    panel, (wide, high) = frame.panel, frame.grid
+    heading(sheet, x, y - frame.over - PAD / 2, frame.title, frame.subtitle)
+    left = x + frame.left
+    _cells(sheet, frame, left, y, limit)
+    row_step = every(panel.rows, frame.cell[1], 0.115)
+    for number, row in enumerate(panel.rows):
+        if number % row_step == 0:
+            sheet.text(left - PAD / 2, y + (number + 0.5) * frame.cell[1], row, across="right", up="center_baseline")
+    if frame.row_axis:
+        sheet.text(x + 0.02, y + high / 2, frame.row_axis, color=SOFT_INK, across="center", up="top", rotated=True)
+    labels = tuple(column.label for column in panel.columns)
+    needed = 0.115 if frame.upright else max(inches(label, TEXT) for label in labels) + 0.05
+    step = every(labels, frame.cell[0], needed)
+    for number, column in enumerate(panel.columns):
+        middle = left + (number + 0.5) * frame.cell[0]
+        if number % step == 0 and frame.upright:
+            sheet.text(middle, y + high + PAD / 2, column.label, across="right", up="center", rotated=True)
+        elif number % step == 0 or not column.label.isdecimal():
+            sheet.text(middle, y + high + PAD / 2, column.label, across="center")
+        bold = not column.above.lstrip("-").isdecimal()
+        how: dict[str, Any] = {"bold": bold, "color": SOFT_INK}
+        if frame.upright_above:
+            sheet.text(middle, y - PAD / 2, column.above, SMALL, across="left", up="center", rotated=True, **how)
+        else:
+            sheet.text(middle, y - PAD / 2, column.above, SMALL, across="center", up="bottom", **how)
+    if frame.column_axis:
+        bottom = y + high + frame.below - line_height(TEXT) - PAD / 2
+        sheet.text(left + wide / 2, bottom, frame.column_axis, color=SOFT_INK, across="center")
+
+
+def _cells(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    panel, (wide, high) = frame.panel, frame.grid
+    axes = sheet.axes(x, y, wide, high)
+    values = np.array([[np.nan if cell is None else cell.value for cell in row] for row in panel.cells])
+    shades = colours(DIVERGING)
+    axes.set_xlim(0, values.shape[1])
+    axes.set_ylim(values.shape[0], 0)
+    back = Rectangle((0, 0), values.shape[1], values.shape[0], facecolor=UNMEASURED_FILL, hatch="////", linewidth=0,
+                     edgecolor=UNMEASURED_LINE)  # fmt: skip
+    if np.isnan(values).any():
+        axes.add_patch(back)
+    thin = 0.8 if min(frame.cell) > 0.15 else 0.25
+    axes.pcolormesh(
+        np.ma.masked_invalid(values), cmap=shades, vmin=-limit, vmax=limit, edgecolors="white", linewidth=thin,
+        rasterized=values.size > MOST_VECTORS,
+    )  # fmt: skip
+    outline = Rectangle((0, 0), values.shape[1], values.shape[0], fill=False, edgecolor="#9aa5b3", linewidth=0.7)
+    outline.set_clip_on(False)
+    axes.add_patch(outline)
+    numbers = cell_texts(frame, limit)
+    for r, row in enumerate(panel.cells):
+        for c, cell in enumerate(row):
+            if cell is None:
+                continue
+            ink = ink_on(shades(0.5 + 0.5 * cell.value / limit))
+            if numbers is not None:
+                axes.text(c + 0.5, r + 0.53, numbers[r][c], ha="center", va="center", fontsize=SMALL, color=ink,
+                          parse_math=False)  # fmt: skip
+            if cell.undecided:
+                place = (c + 0.87, r + 0.2) if numbers is not None else (c + 0.5, r + 0.5)
+                size = 1.9 if numbers is not None else max(0.8, min(frame.cell) * 9)
+                dark = SOFT_INK if ink != "#ffffff" else ink
+                axes.plot(*place, "o", markersize=size, markerfacecolor="none", markeredgecolor=dark,
+                          markeredgewidth=0.5)  # fmt: skip
+
+
+def cell_texts(frame: Frame, limit: float) -> list[list[str]] | None:
+    """What is written in each cell; None where the cells are too small for it."""
+    digits = min(6, max(0, 1 - floor(log10(limit)) if limit < 100 else 0))
+    texts = [
+        ["" if cell is None else _short(cell.value, digits) for cell in row] for row in frame.panel.cells
+    ]  # fmt: skip
+    widest = max((inches(text, SMALL) for row in texts for text in row), default=0.0)
+    return texts if widest <= frame.cell[0] - 0.04 and frame.cell[1] >= 0.15 else None
+
+
+def _short(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        return "0"
+    return text.replace("-", MINUS)
+
+
+def _legend_height(found: HeatMap) -> float:
+    return BAR + 2.3 * line_height(TEXT) + 0.05 + (line_height(SMALL) + 0.05 if _marks(found) else 0)
+
+
+def _marks(found: HeatMap) -> list[str]:
+    cells = [cell for panel in found.panels for cell in panel.measured()]
+    marks = []
+    if any(cell.undecided for cell in cells):
+        marks.append("undecided")
+    if any(cell is None for panel in found.panels for row in panel.cells for cell in row):
+        marks.append("unmeasured")
+    if any(cell.low is None for cell in cells):
+        marks.append("no interval")
+    return marks
+
+
+def _legend(sheet: Sheet, found: HeatMap, y: float) -> None:
+    """The colour bar, what it measures, and what marks mean."""
+    middle = sheet.wide / 2
+    color_bar(sheet, middle, y, (-found.limit, found.limit), DIVERGING)
+    y += BAR + 1.15 * line_height(TEXT) + 0.03
+    quantity = found.quantity
+    name = f"{quantity.label}"
+    half = inches(name, TEXT, bold=True) / 2
+    sheet.text(middle, y, name, bold=True, across="center")
+    sheet.text(middle - max(half, 0.5) - 0.12, y, f"← {quantity.falls}", color=SOFT_INK, across="right")
+    sheet.text(middle + max(half, 0.5) + 0.12, y, f"{quantity.rises} →", color=SOFT_INK)
+    marks = _marks(found)
+    texts = {
+        "undecided": "95 % interval contains 0",
+        "unmeasured": "not measured",
+        "no interval": "one pair or cluster: no intervals",
+    }
+    total = sum(inches(texts[mark], SMALL) + 0.24 for mark in marks) + 0.2 * (len(marks) - 1)
+    x, y = middle - total / 2, y + 1.15 * line_height(TEXT) + 0.05
+    for mark in marks:
+        _mark(sheet, mark, x, y)
+        sheet.text(x + 0.24, y, texts[mark], SMALL, color=SOFT_INK)
+        x += inches(texts[mark], SMALL) + 0.44
+
+
+def _mark(sheet: Sheet, mark: str, x: float, y: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    axes = sheet.axes(x, y, 0.18, 0.1)
+    if mark == "undecided":
+        axes.plot(0.5, 0.45, "o", markersize=2.6, markerfacecolor="none", markeredgecolor=SOFT_INK, markeredgewidth=0.6)
+    elif mark == "unmeasured":
+        axes.add_patch(
+            Rectangle((0, 0), 1, 1, facecolor=UNMEASURED_FILL, hatch="//////", linewidth=0.5, edgecolor=UNMEASURED_LINE)
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+
+
+def color_bar(
+    sheet: Sheet, middle: float, y: float, span: tuple[float, float], stops: tuple[tuple[float, str], ...]
+) -> None:
+    """A bar around `middle` with its ticks below."""
+    left = middle - BAR_WIDTH / 2
+    axes = sheet.axes(left, y, BAR_WIDTH, BAR)
+    edges = np.linspace(*span, 129)
+    axes.pcolormesh(
+        edges, [0, 1], ((edges[:-1] + edges[1:]) / 2)[None], cmap=colours(stops), vmin=span[0], vmax=span[1],
+        rasterized=True,
+    )  # fmt: skip
+    axes.set_xlim(*span)
+    axes.set_ylim(0, 1)
+    ruler = sheet.axes(left, y, BAR_WIDTH, BAR + 0.04)
+    ruler.set_xlim(*span)
+    ruler.set_ylim(0, 1)
+    for tick in nice_ticks(*span, 6):
+        ruler.plot([tick, tick], [0, 0.25], color=SOFT_INK, linewidth=0.6)
+        place = left + BAR_WIDTH * (tick - span[0]) / (span[1] - span[0])
+        sheet.text(place, y + BAR + 0.055, tick_text(tick), color=SOFT_INK, across="center")
