@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         load,
         load_run,
         plan,
+        plot,
         render,
         run,
         test,
@@ -45,6 +46,7 @@ _HOME = {
             "load",
             "load_run",
             "plan",
+            "plot",
             "render",
             "run",
             "test",
@@ -66,8 +68,8 @@ _HOME = {
 __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
     "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
-    "run", "test",
+    "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "plot",
+    "render", "run", "test",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, claim_arrow, clai
 from circuitgraph.models.threads import using_threads
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor
+from circuitgraph.plotting import available, drawn, pictures_of, worth_drawing
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.reading import attention_of, attribution_of
 from circuitgraph.results import (
@@ -35,6 +36,13 @@ from circuitgraph.results.records import Row
 from circuitgraph.spec.model import BaseRun
 
 Readouts = tuple[AttentionTable | None, AttributionTable | None]
+
+
+def plots_of(result: RunResult) -> dict[str, bytes]:
+    """What is drawn of a run beside its circuit: file name → SVG; nothing where nothing was swept or taken apart."""
+    if not available() or not worth_drawing(result):
+        return {}
+    return {f"{picture.name}.svg": drawn(picture) for picture in pictures_of(result)}
 
 
 class Running(Prepared):
@@ -75,6 +83,7 @@ class Running(Prepared):
             rows, baseline, warnings = self._rows(measured)
             primary = [row for row in rows if row.metric == self.metrics[0].column]
             attention, attribution = readouts = self._readouts()
+            result = self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
             directory.finish(
                 rows,
                 baseline=baseline,
@@ -83,8 +92,9 @@ class Running(Prepared):
                 clusters=self.prompts.clusters,
                 warnings=warnings,
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
+                plots=plots_of(result),
             )
-        return self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
+        return result
 
     def _readouts(self) -> Readouts:
         """What the sections ask for that patch nothing."""

@@ -72,8 +72,8 @@ def test_the_public_names():
     assert cg.__all__ == [
         "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery",
         "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
-        "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render",
-        "run", "test",
+        "attention", "attribution", "check", "discover", "evaluate", "explain", "load", "load_run", "plan", "plot",
+        "render", "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:
@@ -91,7 +91,7 @@ def test_no_submodule_takes_the_name_of_a_function():
     assert set(modules) & set(cg.__all__) == set()
     for name in set(modules) - {"__main__"}:
         importlib.import_module(f"circuitgraph.{name}")
-    for name in ("check", "discover", "evaluate", "explain", "load", "load_run", "plan", "render", "run", "test"):
+    for name in ("check", "discover", "evaluate", "explain", "load", "load_run", "plan", "plot", "render", "run", "test"):
         assert callable(getattr(cg, name))
 
 

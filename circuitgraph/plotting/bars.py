@@ -28,7 +28,8 @@ def effect_bars(result: RunResult, metric: str | None = None, top: int = TOP) ->
         return None
     labels = [plain(row.label) for row in rows[:top]]
     how = [f"{row.base} run, {row.source}" for row in rows]
-    if len(set(how)) > 1:  # what most rows have goes without saying
+    usual = ""
+    if len(set(how)) > 1:  # what most rows have is said once
         usual = max(sorted(set(how)), key=how.count)
         labels = [
             label if said == usual else f"{label} ({said})" for label, said in zip(labels, how[:top], strict=True)
@@ -37,6 +38,7 @@ def effect_bars(result: RunResult, metric: str | None = None, top: int = TOP) ->
         Bar(label, row.effect, row.ci_low, row.ci_high) for label, row in zip(labels, rows[:top], strict=True)
     )
     part = f"the {len(bars)} largest of {len(rows):,} effects; " if len(rows) > len(bars) else ""
+    part += f"{usual}, unless said otherwise; " if usual else ""
     return Bars(
         name=named("bars", result, metric),
         title=plain(f"{result.graph.name}: largest effects"),

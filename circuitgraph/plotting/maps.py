@@ -32,6 +32,8 @@ NUMBERED = 16
 WIDE_CELL, HIGH_CELL = 0.46, 0.32
 SMALLEST_GRID = 2.0
 BAR, BAR_WIDTH = 0.13, 3.4
+FAINT = "#8d97a5"
+"""Ink of numbers that are 0 when rounded."""
 MOST_VECTORS = 2500
 """Cells of a grid that are written as shapes; more become one image."""
 
@@ -53,7 +55,7 @@ class Frame:
     def left(self) -> float:
         """Room for row labels and the name of their axis."""
         labels = max(inches(row, TEXT) for row in self.panel.rows)
-        return labels + PAD + (line_height(TEXT) if self.row_axis else 0)
+        return labels + PAD + (line_height(TEXT) + 0.03 if self.row_axis else 0)
 
     @property
     def wide(self) -> float:
@@ -131,9 +133,9 @@ def draw_map(found: HeatMap) -> Sheet:
     sheet = Sheet(wide, top + sum(heights) + 0.16 * (len(rows) - 1) + 0.12 + legend + MARGIN)
     sheet.lines(MARGIN, MARGIN, title, TITLE, bold=True)
     sheet.lines(MARGIN, MARGIN + len(title) * line_height(TITLE), note, TEXT, color=SOFT_INK)
-    y = top
+    y, start = top, (wide - sum(widths) - GAP * (len(widths) - 1)) / 2
     for row, height in zip(rows, heights, strict=True):
-        x, above = MARGIN, max(frame.above for frame in row)
+        x, above = start, max(frame.above for frame in row)
         for frame, room in zip(row, widths, strict=False):
             _panel(sheet, frame, x, y + above, found.limit)
             x += room + GAP
@@ -210,7 +212,8 @@ def _cells(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None
                 continue
             ink = ink_on(shades(0.5 + 0.5 * cell.value / limit))
             if numbers is not None:
-                axes.text(c + 0.5, r + 0.53, numbers[r][c], ha="center", va="center", fontsize=SMALL, color=ink,
+                faint = FAINT if numbers[r][c] == "0" else ink
+                axes.text(c + 0.5, r + 0.53, numbers[r][c], ha="center", va="center", fontsize=SMALL, color=faint,
                           parse_math=False)  # fmt: skip
             if cell.undecided:
                 place = (c + 0.87, r + 0.2) if numbers is not None else (c + 0.5, r + 0.5)
@@ -222,12 +225,19 @@ def _cells(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None
 
 def cell_texts(frame: Frame, limit: float) -> list[list[str]] | None:
     """What is written in each cell; None where the cells are too small for it."""
-    digits = min(6, max(0, 1 - floor(log10(limit)) if limit < 100 else 0))
+    digits = digits_for(limit)
     texts = [
         ["" if cell is None else _short(cell.value, digits) for cell in row] for row in frame.panel.cells
     ]  # fmt: skip
     widest = max((inches(text, SMALL) for row in texts for text in row), default=0.0)
     return texts if widest <= frame.cell[0] - 0.04 and frame.cell[1] >= 0.15 else None
+
+
+def digits_for(limit: float) -> int:
+    """Digits after the point: two or three that mean something in the largest value."""
+    if limit >= 100:
+        return 0
+    return 1 if limit >= 10 else min(6, max(2, 1 - floor(log10(limit))))
 
 
 def _short(value: float, digits: int) -> str:
@@ -273,7 +283,7 @@ def _legend(sheet: Sheet, found: HeatMap, y: float) -> None:
     total = sum(inches(texts[mark], SMALL) + 0.24 for mark in marks) + 0.2 * (len(marks) - 1)
     x, y = middle - total / 2, y + 1.15 * line_height(TEXT) + 0.05
     for mark in marks:
-        _mark(sheet, mark, x, y)
+        _mark(sheet, mark, x, y - 0.012)
         sheet.text(x + 0.24, y, texts[mark], SMALL, color=SOFT_INK)
         x += inches(texts[mark], SMALL) + 0.44
 
