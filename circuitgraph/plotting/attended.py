@@ -14,13 +14,17 @@ from circuitgraph.plotting.values import Patterns
 MARGIN, GAP, PAGE = 0.18, 0.22, 9.6
 LETTERS = 6.5
 """Size of the tokens, in points."""
+SIDE, SMALL_SIDE, FEW_HEADS = 2.6, 1.9, 6
+"""Of a grid, in inches; of more heads than a few, smaller."""
 MOST_VECTORS = 2500
 
 
 def draw_patterns(found: Patterns) -> Sheet:
     """The page of attention patterns; needs `theme.themed`."""
     tokens = len(found.tokens)
-    side = tokens * min(max(2.6 / tokens, 0.105 if tokens <= 64 else 0.05), 0.2)
+    target = SIDE if len(found.heads) <= FEW_HEADS else SMALL_SIDE
+    most = 4.2 if len(found.heads) > 1 else 8.0
+    side = min(tokens * min(max(target / tokens, 0.105), 0.2), most)
     labels = _labels(found)
     room = max(inches(label, LETTERS) for label in labels) + 0.08
     axis = line_height(TEXT)
@@ -86,7 +90,7 @@ def _rows(sheet: Sheet, labels: tuple[str, ...], x: float, y: float, side: float
     each = every(labels, step, 0.095)
     for number, label in enumerate(labels):
         if number % each == 0:
-            sheet.text(x - 0.04, y + (number + 0.5) * step, label, LETTERS, across="right", up="center_baseline")
+            sheet.text(x - 0.04, y + (number + 0.5) * step, label, LETTERS, across="right", up="middle")
 
 
 def _columns(sheet: Sheet, labels: tuple[str, ...], x: float, y: float, side: float) -> None:
@@ -95,7 +99,7 @@ def _columns(sheet: Sheet, labels: tuple[str, ...], x: float, y: float, side: fl
     for number, label in enumerate(labels):
         if number % each == 0:
             sheet.text(
-                x + (number + 0.5) * step, y + side + 0.04, label, LETTERS, across="right", up="center", rotated=True
+                x + (number + 0.5) * step, y + side + 0.04, label, LETTERS, across="right", up="middle", rotated=True
             )
 
 

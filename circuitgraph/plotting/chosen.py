@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from circuitgraph.results.records import RunResult
 
 
+MOST_HEADS = 24
+"""Patterns of one picture."""
+
+
 class Kind(StrEnum):
     """Kinds of pictures; the name of a single picture may stand in their place."""
 
@@ -93,15 +97,17 @@ def patterns_picture(patterns: AttentionPatterns) -> Patterns:
     heads = tuple(
         plain(head if group is None else f"{head} ({group})", 40)
         for group, head in zip(patterns.groups, patterns.heads, strict=True)
-    )
+    )[:MOST_HEADS]
+    more = len(patterns.heads) > MOST_HEADS
+    part = f"; the first {MOST_HEADS} of {len(patterns.heads)} heads: others by name, with --heads" if more else ""
     return Patterns(
         name="attention",
         title=plain(f"{patterns.name}: what heads attend to in one prompt"),
         tokens=tokens,
         names=tuple(plain(name, 16) for name in patterns.names),
         heads=heads,
-        weights=patterns.weights,
-        note=f"pair {patterns.pair}, {patterns.run} prompt",
+        weights=patterns.weights[:MOST_HEADS],
+        note=f"pair {patterns.pair}, {patterns.run} prompt{part}",
     )
 
 

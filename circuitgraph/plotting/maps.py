@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 from typing import Any
 
@@ -46,20 +46,16 @@ class Frame:
     cell: tuple[float, float]
     row_axis: str
     column_axis: str
+    left: float
+    """Room for row labels and the name of their axis, as much in every panel."""
+    wide: float
+    """The width of every panel."""
+    bare: bool = False
+    """Whether the panel below has the same columns, so that their labels stand there alone."""
 
     @property
     def grid(self) -> tuple[float, float]:
         return len(self.panel.columns) * self.cell[0], len(self.panel.rows) * self.cell[1]
-
-    @property
-    def left(self) -> float:
-        """Room for row labels and the name of their axis."""
-        labels = max(inches(row, TEXT) for row in self.panel.rows)
-        return labels + PAD + (line_height(TEXT) + 0.03 if self.row_axis else 0)
-
-    @property
-    def wide(self) -> float:
-        return max(self.left + self.grid[0], SMALLEST_GRID)
 
     @property
     def title(self) -> tuple[str, ...]:
@@ -99,6 +95,8 @@ class Frame:
     @property
     def below(self) -> float:
         """Room for the column labels and the name of their axis."""
+        if self.bare:
+            return 0.0
         labels = line_height(TEXT)
         if self.upright:
             labels = max(inches(column.label, TEXT) for column in self.panel.columns) + PAD
@@ -114,17 +112,17 @@ def cell_size(panels: tuple[Panel, ...]) -> tuple[float, float]:
     columns, rows = max(len(p.columns) for p in panels), max(len(p.rows) for p in panels)
     if columns <= NUMBERED and rows <= 2 * NUMBERED:
         return WIDE_CELL, HIGH_CELL if rows <= NUMBERED else 0.2
-    side = min(max(6.6 / max(columns, rows), 0.13), 0.3)
+    most = 6.6 if len(panels) == 1 else 4.2  # two beside each other
+    side = min(max(most / max(columns, rows), 0.13), 0.3)
     return side, side
 
 
 def draw_map(found: HeatMap) -> Sheet:
     """The page of a heat map; needs `theme.themed`."""
     cell = cell_size(found.panels)
-    frames = [Frame(panel, cell, found.row_axis, found.column_axis) for panel in found.panels]
-    rows = _arranged(frames)
-    widths = [max(row[i].wide for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
-    wide = max(sum(widths) + GAP * (len(widths) - 1), BAR_WIDTH + 0.8) + 2 * MARGIN
+    rows = _arranged(_frames(found, cell))
+    beside, room = max(map(len, rows)), rows[0][0].wide + GAP
+    wide = max(beside * room - GAP, BAR_WIDTH + 0.8) + 2 * MARGIN
     title = wrap(found.title, TITLE, (wide - 2 * MARGIN) * INCH, lines=2, bold=True)
     note = wrap(found.note, TEXT, (wide - 2 * MARGIN) * INCH, lines=3) if found.note else ()
     top = MARGIN + len(title) * line_height(TITLE) + len(note) * line_height(TEXT) + 0.14
@@ -133,22 +131,34 @@ def draw_map(found: HeatMap) -> Sheet:
     sheet = Sheet(wide, top + sum(heights) + 0.16 * (len(rows) - 1) + 0.12 + legend + MARGIN)
     sheet.lines(MARGIN, MARGIN, title, TITLE, bold=True)
     sheet.lines(MARGIN, MARGIN + len(title) * line_height(TITLE), note, TEXT, color=SOFT_INK)
-    y, start = top, (wide - sum(widths) - GAP * (len(widths) - 1)) / 2
+    y, start = top, (wide - beside * room + GAP) / 2
     for row, height in zip(rows, heights, strict=True):
         x, above = start, max(frame.above for frame in row)
-        for frame, room in zip(row, widths, strict=False):
+        for frame in row:
             _panel(sheet, frame, x, y + above, found.limit)
-            x += room + GAP
+            x += room
         y += height + 0.16
     _legend(sheet, found, y - 0.16 + 0.12)
     return sheet
 
 
+def _frames(found: HeatMap, cell: tuple[float, float]) -> list[Frame]:
+    labels = max(inches(row, TEXT) for panel in found.panels for row in panel.rows)
+    left = labels + PAD + (line_height(TEXT) + 0.03 if found.row_axis else 0)
+    wide = max(SMALLEST_GRID, left + cell[0] * max(len(panel.columns) for panel in found.panels))
+    return [Frame(panel, cell, found.row_axis, found.column_axis, left, wide) for panel in found.panels]
+
+
 def _arranged(frames: list[Frame]) -> list[list[Frame]]:
-    """Rows of panels that fit the page, of about equal length."""
-    widest = max(frame.wide for frame in frames)
-    beside = max(1, min(len(frames), floor((PAGE + GAP) / (widest + GAP))))
+    """Rows of panels that fit the page, of about equal length; tokens below one another are written once."""
+    beside = max(1, min(len(frames), floor((PAGE + GAP) / (frames[0].wide + GAP))))
     beside = ceil(len(frames) / ceil(len(frames) / beside))
+    if beside == 1:
+        nexts = [*frames[1:], None]
+        frames = [
+            replace(frame, bare=frame.upright and below is not None and below.panel.columns == frame.panel.columns)
+            for frame, below in zip(frames, nexts, strict=True)
+        ]
     return [frames[start : start + beside] for start in range(0, len(frames), beside)]
 
 
@@ -161,7 +171,7 @@ def _panel(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None
     row_step = every(panel.rows, frame.cell[1], 0.115)
     for number, row in enumerate(panel.rows):
         if number % row_step == 0:
-            sheet.text(left - PAD / 2, y + (number + 0.5) * frame.cell[1], row, across="right", up="center_baseline")
+            sheet.text(left - PAD / 2, y + (number + 0.5) * frame.cell[1], row, across="right", up="middle")
     if frame.row_axis:
         sheet.text(x + 0.02, y + high / 2, frame.row_axis, color=SOFT_INK, across="center", up="top", rotated=True)
     labels = tuple(column.label for column in panel.columns)
@@ -169,17 +179,19 @@ def _panel(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None
     step = every(labels, frame.cell[0], needed)
     for number, column in enumerate(panel.columns):
         middle = left + (number + 0.5) * frame.cell[0]
-        if number % step == 0 and frame.upright:
-            sheet.text(middle, y + high + PAD / 2, column.label, across="right", up="center", rotated=True)
+        if frame.bare:
+            pass
+        elif number % step == 0 and frame.upright:
+            sheet.text(middle, y + high + PAD / 2, column.label, across="right", up="middle", rotated=True)
         elif number % step == 0 or not column.label.isdecimal():
             sheet.text(middle, y + high + PAD / 2, column.label, across="center")
         bold = not column.above.lstrip("-").isdecimal()
         how: dict[str, Any] = {"bold": bold, "color": SOFT_INK}
         if frame.upright_above:
-            sheet.text(middle, y - PAD / 2, column.above, SMALL, across="left", up="center", rotated=True, **how)
+            sheet.text(middle, y - PAD / 2, column.above, SMALL, across="left", up="middle", rotated=True, **how)
         else:
             sheet.text(middle, y - PAD / 2, column.above, SMALL, across="center", up="bottom", **how)
-    if frame.column_axis:
+    if frame.column_axis and not frame.bare:
         bottom = y + high + frame.below - line_height(TEXT) - PAD / 2
         sheet.text(left + wide / 2, bottom, frame.column_axis, color=SOFT_INK, across="center")
 
@@ -218,7 +230,7 @@ def _cells(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None
             if cell.undecided:
                 place = (c + 0.87, r + 0.2) if numbers is not None else (c + 0.5, r + 0.5)
                 size = 1.9 if numbers is not None else max(0.8, min(frame.cell) * 9)
-                dark = SOFT_INK if ink != "#ffffff" else ink
+                dark = FAINT if ink != "#ffffff" else ink
                 axes.plot(*place, "o", markersize=size, markerfacecolor="none", markeredgecolor=dark,
                           markeredgewidth=0.5)  # fmt: skip
 

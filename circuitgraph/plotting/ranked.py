@@ -34,8 +34,8 @@ def draw_bars(found: Bars) -> Sheet:
     _plot(sheet, found, left, top, span)
     for row, (label, text) in enumerate(zip(labels, numbers, strict=True)):
         y = top + (row + 0.5) * BAR_ROOM
-        sheet.text(left - 0.1, y, label, across="right", up="center_baseline")
-        sheet.text(left + PLOT_WIDTH + 0.12, y, text, SMALL, color=SOFT_INK, up="center_baseline")
+        sheet.text(left - 0.1, y, label, across="right", up="middle")
+        sheet.text(left + PLOT_WIDTH + 0.12, y, text, SMALL, color=SOFT_INK, up="middle")
     for tick in nice_ticks(*span, 6):
         x = left + PLOT_WIDTH * (tick - span[0]) / (span[1] - span[0])
         sheet.text(x, top + high + 0.04, tick_text(tick), color=SOFT_INK, across="center")
@@ -50,11 +50,9 @@ def draw_bars(found: Bars) -> Sheet:
 
 
 def span_of(found: Bars) -> tuple[float, float]:
-    """What the axis shows: 0, every bar and every interval; with bars of both signs, as much on both sides."""
+    """What the axis shows: 0, every bar and every interval."""
     ends = [end for bar in found.bars for end in (bar.value, bar.low, bar.high) if end is not None]
     low, high = min(0.0, *ends), max(0.0, *ends)
-    if min(bar.value for bar in found.bars) < 0 < max(bar.value for bar in found.bars):
-        low, high = -max(-low, high), max(-low, high)
     if low == high:
         return -1.0, 1.0
     room = 0.03 * (high - low)

@@ -16,6 +16,8 @@ from circuitgraph.plotting.theme import HEADING, SMALL, TEXT
 
 DPI = 200
 INCH = 72.0
+MIDDLE = 0.36
+"""How far the middle of a capital lies above the baseline, in letter sizes."""
 LINE = 1.3
 """Distance of lines, in letter sizes."""
 
@@ -52,7 +54,13 @@ class Sheet:
         up: str = "top",
         rotated: bool = False,
     ) -> None:
-        """One line, never read as a formula; `across` and `up` say which part of it lies at (x, y)."""
+        """One line, never read as a formula; `across` and `up` say which part of it lies at (x, y).
+
+        `middle` is the middle of the capitals, whatever letters there are; of rotated text up is left.
+        """
+        if up == "middle":
+            shift, up = MIDDLE * size / INCH, "baseline"
+            x, y = (x + shift, y) if rotated else (x, y + shift)
         if text:
             self.figure.text(
                 x / self.wide, 1 - y / self.high, text, fontsize=size, color=color,

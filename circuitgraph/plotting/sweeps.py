@@ -7,7 +7,7 @@ base run, source, port and path has a grid of its own, and all grids of a pictur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from circuitgraph.graph.claims import EdgeClaim, Intervention, NodeClaim
@@ -167,7 +167,7 @@ def _position_map(result: RunResult, metric: str, points: Sequence[_Point], plac
         cells = tuple(tuple(here.get((node, position)) for position in columns) for node in nodes)
         rows = tuple(map(str, nodes))
         subtitle = plain(f"{kind}{group[0]}")
-        panels.append(Panel(_title(group[-1]), rows, tuple(map(places.column, columns)), cells, subtitle))
+        panels.append(Panel(_title(subtitle), rows, tuple(map(places.column, columns)), cells, group[-1]))
         notes += [cut] if cut else []
     axis = "position"
     if places.tokens:
@@ -222,6 +222,9 @@ def _map(
         strongest = sorted(worth, key=lambda panel: -max(abs(cell.value) for cell in panel.measured()))[:MOST_PANELS]
         kept = [panel for panel in worth if panel in strongest]
         notes = (f"the {MOST_PANELS} strongest of {len(worth)} grids", *notes)
+    said = {panel.subtitle for panel in kept}
+    if len(kept) > 1 and len(said) == 1:  # what holds for all of them is said once
+        notes, kept = (*notes, *said), [replace(panel, subtitle="") for panel in kept]
     return HeatMap(
         name=named(name, result, metric),
         title=plain(f"{result.graph.name}: {title[:1].lower()}{title[1:]}"),
@@ -229,7 +232,7 @@ def _map(
         panels=tuple(kept),
         row_axis=row_axis,
         column_axis=column_axis,
-        note="; ".join(dict.fromkeys((*notes, runs_note(result, metric)))),
+        note="; ".join(filter(None, dict.fromkeys((*notes, runs_note(result, metric))))),
     )
 
 
