@@ -405,9 +405,10 @@ def plot(
         raise InputError("nothing to plot: the run has neither rows nor an attribution")
     if not one:
         return write_all(chosen, path)
-    if len(chosen) > 1:
-        tell(f"drawn: {chosen[0].name}; there are also {', '.join(picture.name for picture in chosen[1:])}")
-    return (write_picture(chosen[0], path),)
+    first, *others = chosen
+    if others:
+        tell(f"drawn: {first.name}; there are also {', '.join(picture.name for picture in others)}")
+    return (write_picture(first, path),)
 
 
 def check_plot(path: str | Path) -> bool:

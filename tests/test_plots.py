@@ -1,13 +1,14 @@
-"""Plots: their values are the table's, scales are zero-centred and shared, labels are safe, files are the same each time."""
+"""Plots: values are the table's, scales zero-centred and shared, labels safe, files the same each time."""
 
 from __future__ import annotations
 
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -36,7 +37,7 @@ from circuitgraph.plotting import (
 from circuitgraph.plotting.bars import attribution_pictures, effect_bars
 from circuitgraph.plotting.files import sheet_of
 from circuitgraph.plotting.labels import cut, file_name, plain, token_label
-from circuitgraph.plotting.maps import cell_texts, digits_for
+from circuitgraph.plotting.maps import digits_for
 from circuitgraph.plotting.ranked import color_of, span_of
 from circuitgraph.plotting.sheet import Sheet, every, inches
 from circuitgraph.plotting.sweeps import heat_maps
@@ -51,7 +52,7 @@ version: 1
 name: sweep
 model: ioi-mini
 prompts:
-  generator: {name: ioi, n: 6, seed: 0, corruption: swap_s2, order: abba, templates: seen,
+  generator: {name: ioi, n: 6, seed: 0, corruption: swap_s2, order: abba,
               text: "When {A} and {B} walked to the {PLACE}, {S2} handed a {OBJECT} to"}
 metrics: [logit_diff, {name: prob, label: "p$x_1$ <&>"}]
 groups: {movers: [a3.h0, a3.h1]}
@@ -84,15 +85,8 @@ def result(directory) -> cg.RunResult:
     return cg.load_run(directory)
 
 
-def cells_of(picture: HeatMap) -> Iterator[tuple[Panel, str, Column, Cell | None]]:
-    for panel in picture.panels:
-        for row, cells in zip(panel.rows, panel.cells, strict=True):
-            for column, cell in zip(panel.columns, cells, strict=True):
-                yield panel, row, column, cell
-
-
-def by_name(result: cg.RunResult) -> dict[str, HeatMap | Bars]:
-    return {picture.name: picture for picture in pictures_of(result) if not isinstance(picture, Patterns)}
+def by_name(result: cg.RunResult) -> dict[str, Any]:
+    return {picture.name: picture for picture in pictures_of(result)}
 
 
 # What is in a plot ------------------------------------------------------------------------------
@@ -205,7 +199,9 @@ def test_bars_are_the_largest_effects_with_their_intervals(result):
     bars = effect_bars(result, top=5)
     assert bars is not None
     ranked = result.ranked()
-    assert [(bar.value, bar.low, bar.high) for bar in bars.bars] == [(r.effect, r.ci_low, r.ci_high) for r in ranked[:5]]
+    assert [(bar.value, bar.low, bar.high) for bar in bars.bars] == [
+        (r.effect, r.ci_low, r.ci_high) for r in ranked[:5]
+    ]
     assert bars.note.startswith(f"the 5 largest of {len(ranked)} effects; clean run, counterfactual, unless said")
     for bar, row in zip(bars.bars, ranked, strict=False):
         usual = (row.base, row.source) == ("clean", "counterfactual")
@@ -273,14 +269,16 @@ def test_kinds_and_names_choose(result):
 # Colours and scales -----------------------------------------------------------------------------
 
 
-def grid(values: list[list[float | None]], title: str = "t") -> Panel:
+def grid(values: Sequence[Sequence[float | None]], title: str = "t") -> Panel:
     cells = tuple(tuple(None if v is None else Cell(v, v - 0.5, v + 0.5, "c") for v in row) for row in values)
     columns = tuple(Column(str(i)) for i in range(len(values[0])))
     return Panel(title, tuple(map(str, range(len(values)))), columns, cells)
 
 
 def two_panels() -> HeatMap:
-    return HeatMap("m", "title", Q, (grid([[1.0, -4.0], [None, 0.1]]), grid([[0.5, 0.0], [2.0, -1.0]])), "layer", "head")
+    return HeatMap(
+        "m", "title", Q, (grid([[1.0, -4.0], [None, 0.1]]), grid([[0.5, 0.0], [2.0, -1.0]])), "layer", "head"
+    )
 
 
 def test_all_panels_have_one_scale_with_zero_in_its_middle():
@@ -291,9 +289,12 @@ def test_all_panels_have_one_scale_with_zero_in_its_middle():
         assert [mesh.get_clim() for mesh in meshes] == [(-4.0, 4.0)] * 2
         # A cell that was not measured has no colour; the hatch behind it shows.
         assert np.array_equal(np.ma.getmaskarray(meshes[0].get_array()).ravel(), [False, False, True, False])
-        assert [sum(patch.get_hatch() is not None for patch in axes.patches) for axes in sheet.figure.axes[:2]] == [1, 0]
+        assert [sum(patch.get_hatch() is not None for patch in axes.patches) for axes in sheet.figure.axes[:2]] == [
+            1,
+            0,
+        ]
         # 0.1 ± 0.5, 0.5 ± 0.5 and 0 ± 0.5 are marked: their intervals contain 0.
-        assert [len(axes.lines) for axes in sheet.figure.axes[:2]] == [1, 2]
+        assert [sum(len(line.get_xdata()) for line in axes.lines) for axes in sheet.figure.axes[:2]] == [1, 2]
 
 
 def test_the_middle_is_white_and_the_sides_have_the_hues_of_circuit_pictures():
@@ -401,7 +402,9 @@ def boxes(sheet: Sheet) -> list[tuple[str, float, float, float, float]]:
 def test_no_label_of_a_map_overlaps_another_or_leaves_the_page(shape):
     rng = np.random.default_rng(0)
     values: list[list[float | None]] = [[float(x) for x in row] for row in rng.standard_normal(shape)]
-    columns = tuple(Column(f"·token{i}" if shape[1] == 40 else str(i), f"P{i}" if i % 3 == 0 else "") for i in range(shape[1]))
+    columns = tuple(
+        Column(f"·token{i}" if shape[1] == 40 else str(i), f"P{i}" if i % 3 == 0 else "") for i in range(shape[1])
+    )
     panels = tuple(replace(grid(values, f"A panel with quite a long title {i}"), columns=columns) for i in range(2))
     picture = HeatMap("m", "gpt2: a title that is too long for a page with one column", Q, panels, "layer", "head",
                       "n = 64 pairs; logit_diff is 16.8 in the clean run, −16.7 in the corrupted one")  # fmt: skip
@@ -542,7 +545,7 @@ def test_check_and_help_do_not_import_matplotlib(tmp_path):
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_patterns_are_the_models(tiny_model, family):
-    """Against single forward passes: softmax rows that add up to 1, nothing of the future, and the weights' own table."""
+    """Those of single forward passes: rows that add up to 1, nothing of the future."""
     from circuitgraph.models.sites import Site, SiteKind
 
     model, prompts = tiny_model(family), random_prompts(3, lengths=(5, 7, 6))
@@ -553,7 +556,7 @@ def test_patterns_are_the_models(tiny_model, family):
             pair = prompts.pairs[row]
             ids = pair.clean if run is BaseRun.CLEAN else pair.corrupted
             assert found.shape == (3, len(pair), len(pair))
-            assert found.sum(axis=-1) == pytest.approx(1, abs=1e-9)
+            assert found.sum(axis=-1) == pytest.approx(1, abs=1e-6)  # some softmax in float32
             assert np.triu(found, 1).max() == 0
             for head, pattern in zip(heads, found, strict=True):
                 site = Site(SiteKind.PATTERN, head.layer)
@@ -613,4 +616,3 @@ def test_a_place_that_cannot_be_written_is_said(result, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot make"):
         cg.plot(result, tmp_path / "file" / "x")
-    assert cell_texts is not None

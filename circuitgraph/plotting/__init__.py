@@ -9,7 +9,7 @@ from circuitgraph.plotting.theme import MISSING, available, require
 from circuitgraph.plotting.values import Bar, Bars, Cell, Column, HeatMap, Panel, Patterns, Picture, Quantity
 
 __all__ = [
-    "FORMATS", "MISSING", "Bar", "Bars", "Cell", "Column", "HeatMap", "Kind", "Panel", "Patterns", "Picture", "Quantity",
-    "available", "check_plot_file", "choose", "drawn", "patterns_picture", "pictures_of", "require", "worth_drawing",
-    "write_all", "write_picture",
+    "FORMATS", "MISSING", "Bar", "Bars", "Cell", "Column", "HeatMap", "Kind", "Panel", "Patterns", "Picture",
+    "Quantity", "available", "check_plot_file", "choose", "drawn", "patterns_picture", "pictures_of", "require",
+    "worth_drawing", "write_all", "write_picture",
 ]  # fmt: skip

@@ -101,5 +101,3 @@ def _columns(sheet: Sheet, labels: tuple[str, ...], x: float, y: float, side: fl
             sheet.text(
                 x + (number + 0.5) * step, y + side + 0.04, label, LETTERS, across="right", up="middle", rotated=True
             )
-
-

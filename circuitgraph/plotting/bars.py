@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.style import number
 from circuitgraph.plotting.labels import file_name, plain
-from circuitgraph.plotting.measures import UNITS, effect_on, named
+from circuitgraph.plotting.measures import effect_on, named
 from circuitgraph.plotting.sweeps import runs_note
 from circuitgraph.plotting.values import Bar, Bars, Cell, Column, HeatMap, Panel, Quantity
 
@@ -34,9 +34,7 @@ def effect_bars(result: RunResult, metric: str | None = None, top: int = TOP) ->
         labels = [
             label if said == usual else f"{label} ({said})" for label, said in zip(labels, how[:top], strict=True)
         ]
-    bars = tuple(
-        Bar(label, row.effect, row.ci_low, row.ci_high) for label, row in zip(labels, rows[:top], strict=True)
-    )
+    bars = tuple(Bar(label, row.effect, row.ci_low, row.ci_high) for label, row in zip(labels, rows[:top], strict=True))
     part = f"the {len(bars)} largest of {len(rows):,} effects; " if len(rows) > len(bars) else ""
     part += f"{usual}, unless said otherwise; " if usual else ""
     return Bars(
@@ -65,14 +63,10 @@ def attribution_pictures(
     return tuple(each for each in found if each is not None)
 
 
-def _quantity(table: AttributionTable, metric: str) -> Quantity:
+def _quantity(metric: str) -> Quantity:
+    """Only what is linear in the logits can be taken apart, so it is counted in logits."""
     name = plain(metric, 40)
-    unit = UNITS.get(metric.partition("@")[0].partition("(")[0])
-    return Quantity(f"written towards {name}", unit, f"raises {name}", f"lowers {name}")
-
-
-def _subtitle(table: AttributionTable, metric: str, at: str) -> str:
-    return f"read at {at}"
+    return Quantity(f"written towards {name}", "logits", f"raises {name}", f"lowers {name}")
 
 
 def _title(table: AttributionTable, what: str) -> str:
@@ -113,7 +107,7 @@ def _head_map(table: AttributionTable, metric: str, suffix: str) -> HeatMap | No
     if not panels:
         return None
     title = _title(table, "direct logit attribution")
-    name, quantity = f"attribution{suffix}", _quantity(table, metric)
+    name, quantity = f"attribution{suffix}", _quantity(metric)
     return HeatMap(name, title, quantity, tuple(panels), "layer", "head", _note(table, metric))
 
 
@@ -140,7 +134,7 @@ def _token_map(table: AttributionTable, metric: str, suffix: str) -> HeatMap | N
         return None
     title = _title(table, "what heads fetch, by the token attended to")
     note = "; ".join([*dict.fromkeys(notes), _note(table, metric)])
-    name, quantity = f"attribution-tokens{suffix}", _quantity(table, metric)
+    name, quantity = f"attribution-tokens{suffix}", _quantity(metric)
     return HeatMap(name, title, quantity, tuple(panels), "", "attended to", note)
 
 
@@ -155,7 +149,7 @@ def _bars(table: AttributionTable, metric: str, suffix: str, top: int) -> list[B
             Bars(
                 name=f"attribution-bars{suffix}" + ("" if number_ == 0 else f".{file_name(at)}"),
                 title=_title(table, f"direct logit attribution, read at {at}"),
-                quantity=_quantity(table, metric),
+                quantity=_quantity(metric),
                 bars=tuple(Bar(plain(row.label), row.value, row.ci_low, row.ci_high) for row in ranked),
                 note=part + _note(table, metric),
             )

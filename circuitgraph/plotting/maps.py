@@ -1,4 +1,4 @@
-"""HeatMap -> Sheet. Every grid on one zero-centred scale; cells whose interval contains 0, and those not measured, say so."""
+"""HeatMap -> Sheet: grids on one zero-centred scale, in which undecided and unmeasured cells are marked."""
 
 from __future__ import annotations
 
@@ -217,22 +217,34 @@ def _cells(sheet: Sheet, frame: Frame, x: float, y: float, limit: float) -> None
     outline = Rectangle((0, 0), values.shape[1], values.shape[0], fill=False, edgecolor="#9aa5b3", linewidth=0.7)
     outline.set_clip_on(False)
     axes.add_patch(outline)
+    _written(axes, frame, limit, shades)
+
+
+def _written(axes: Any, frame: Frame, limit: float, shades: Any) -> None:
+    """Numbers, where there is room for them, and marks of undecided cells."""
     numbers = cell_texts(frame, limit)
-    for r, row in enumerate(panel.cells):
+    marks: dict[str, list[tuple[float, float]]] = {FAINT: [], "#ffffff": []}
+    for r, row in enumerate(frame.panel.cells):
         for c, cell in enumerate(row):
             if cell is None:
                 continue
             ink = ink_on(shades(0.5 + 0.5 * cell.value / limit))
             if numbers is not None:
-                faint = FAINT if numbers[r][c] == "0" else ink
-                axes.text(c + 0.5, r + 0.53, numbers[r][c], ha="center", va="center", fontsize=SMALL, color=faint,
-                          parse_math=False)  # fmt: skip
+                color = FAINT if numbers[r][c] == "0" else ink
+                axes.text(
+                    c + 0.5, r + 0.53, numbers[r][c], ha="center", va="center", fontsize=SMALL, color=color,
+                    parse_math=False,
+                )  # fmt: skip
             if cell.undecided:
-                place = (c + 0.87, r + 0.2) if numbers is not None else (c + 0.5, r + 0.5)
-                size = 1.9 if numbers is not None else max(0.8, min(frame.cell) * 9)
-                dark = FAINT if ink != "#ffffff" else ink
-                axes.plot(*place, "o", markersize=size, markerfacecolor="none", markeredgecolor=dark,
-                          markeredgewidth=0.5)  # fmt: skip
+                place = (c + 0.5, r + 0.5) if numbers is None else (c + 0.87, r + 0.2)
+                marks[ink if ink in marks else FAINT].append(place)
+    size = max(0.8, min(frame.cell) * 9) if numbers is None else 1.9
+    for color, places in marks.items():
+        if places:
+            axes.plot(
+                *zip(*places, strict=True), "o", markersize=size, markerfacecolor="none", markeredgecolor=color,
+                markeredgewidth=0.5,
+            )  # fmt: skip
 
 
 def cell_texts(frame: Frame, limit: float) -> list[list[str]] | None:

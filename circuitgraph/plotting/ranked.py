@@ -97,5 +97,3 @@ def _plot(sheet: Sheet, found: Bars, x: float, y: float, span: tuple[float, floa
             axes.plot([bar.low, bar.high], [row + 0.5] * 2, color="#1f2733", linewidth=1.1, marker="|", markersize=4,
                       zorder=4)  # fmt: skip
     axes.axvline(0, color=SOFT_INK, linewidth=0.9, zorder=5)
-
-

@@ -1,4 +1,4 @@
-"""How plots look, and the one place where matplotlib is imported: fonts, colours, settings that the user's cannot move."""
+"""How plots look: fonts, colours, and settings of matplotlib that the user's own cannot move."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIVERGING = ((0.0, "#7d2a04"), (0.2, NEGATIVE), (0.5, "#ffffff"), (0.8, POSITIVE
 SEQUENTIAL = ((0.0, "#ffffff"), (0.15, "#e4dcee"), (0.55, "#8e63ae"), (1.0, "#2c0f4a"))
 """Weights from 0 to 1: no hue that means a sign."""
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "font.family": [FONT, "DejaVu Sans"],
     "font.size": TEXT,
     "text.color": INK,
@@ -69,7 +69,8 @@ def themed() -> Iterator[None]:
     _add_font()
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(SETTINGS)
+        for key, value in SETTINGS.items():
+            mpl.rcParams[key] = value
         yield
 
 
