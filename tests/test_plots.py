@@ -238,7 +238,7 @@ def split_table() -> AttributionTable:
 
 def test_an_attribution_by_token_is_head_by_token():
     table = split_table()
-    pictures = {picture.name: picture for picture in attribution_pictures(table)}
+    pictures: dict[str, Any] = {picture.name: picture for picture in attribution_pictures(table)}
     assert list(pictures) == ["attribution-tokens", "attribution-bars", "attribution-bars.S2"]
     for panel, at in zip(pictures["attribution-tokens"].panels, ("END", "S2"), strict=True):
         assert panel.rows == ("a0.h0", "a0.h1")
