@@ -36,6 +36,7 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_methods.py
+	$(BIN)/python docs/make_plots.py
 	$(BIN)/python -m tests.matrix
 
 bench: $(VENV)/.installed

@@ -44,6 +44,7 @@ from circuitgraph.plotting.sweeps import heat_maps
 from circuitgraph.plotting.theme import DIVERGING, MISSING, SEQUENTIAL, colours, ink_on, themed
 from circuitgraph.results.attribution import AttributionTable, Summands, attribution_table
 from circuitgraph.spec.model import BaseRun
+from tests.test_docs import ROOT, script
 from tests.tiny import random_prompts
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -616,3 +617,20 @@ def test_a_place_that_cannot_be_written_is_said(result, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot make"):
         cg.plot(result, tmp_path / "file" / "x")
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def test_the_pictures_of_the_page_are_what_its_commands_draw(tmp_path):
+    """Word by word; numbers to what float32 may differ by between machines. `make docs` draws them anew."""
+    again = script("make_plots").draw(tmp_path)
+    shown = {path.name: path for path in (ROOT / "docs" / "images" / "plots").iterdir()}
+    assert set(again) == set(shown)
+    for name, path in shown.items():
+        ours, theirs = (" ".join(texts_of(file.read_bytes())).split() for file in (again[name], path))
+        assert len(ours) == len(theirs), name
+        for here, there in zip(ours, theirs, strict=True):
+            if here != there:
+                a, b = (float(word.strip("[],;%").replace("−", "-")) for word in (here, there))
+                assert a == pytest.approx(b, rel=0.01, abs=0.11), (name, here, there)

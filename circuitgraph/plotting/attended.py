@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import ceil, floor
 
+import numpy as np
+
 from circuitgraph.drawing.style import SOFT_INK
 from circuitgraph.drawing.text import fit, wrap
 from circuitgraph.plotting.maps import BAR, BAR_WIDTH, color_bar
@@ -77,7 +79,7 @@ def _grid(sheet: Sheet, found: Patterns, head: int, x: float, y: float, side: fl
     axes.set_xlim(0, tokens)
     axes.set_ylim(tokens, 0)
     axes.pcolormesh(
-        found.weights[head], cmap=colours(SEQUENTIAL), vmin=0, vmax=1, edgecolors="#eef0f4",
+        np.ma.masked_equal(found.weights[head], 0), cmap=colours(SEQUENTIAL), vmin=0, vmax=1, edgecolors="#eef0f4",
         linewidth=0.3 if tokens <= 40 else 0, rasterized=tokens * tokens > MOST_VECTORS,
     )  # fmt: skip
     outline = Rectangle((0, 0), tokens, tokens, fill=False, edgecolor="#9aa5b3", linewidth=0.7)
