@@ -38,7 +38,7 @@ from circuitgraph.plotting.bars import attribution_pictures, effect_bars
 from circuitgraph.plotting.files import sheet_of
 from circuitgraph.plotting.labels import cut, file_name, plain, token_label
 from circuitgraph.plotting.maps import digits_for
-from circuitgraph.plotting.ranked import color_of, span_of
+from circuitgraph.plotting.ranked import color_of, interval_text, span_of
 from circuitgraph.plotting.sheet import Sheet, every, inches
 from circuitgraph.plotting.sweeps import heat_maps
 from circuitgraph.plotting.theme import DIVERGING, MISSING, SEQUENTIAL, colours, ink_on, themed
@@ -329,10 +329,25 @@ def test_bars_are_grey_where_undecided_and_pale_without_interval():
     colors = [color_of(Bar("b", *values)) for values in ((1.0, 0.5, 1.5), (-1.0, -2.0, -0.5), (1.0, -0.1, 2.0))]
     assert colors == [POSITIVE, NEGATIVE, UNDECIDED]
     assert color_of(Bar("b", 1.0, None, None)) not in (POSITIVE, NEGATIVE, UNDECIDED)
+    assert interval_text(Bar("b", 0.777, 0.531, 1.018)) == "+0.78  [+0.53, +1.02]"
+    assert interval_text(Bar("b", -0.0194, -0.0798, 0.041)) == "−0.0194  [−0.0798, +0.0410]"
+    assert interval_text(Bar("b", 0.0, None, None)) == "0"
     low, high = span_of(Bars("b", "t", Q, (Bar("b", 1.0, 0.5, 1.5), Bar("c", 2.0, 1.0, 4.0))))
     assert low == 0
     assert high >= 4
     assert span_of(Bars("b", "t", Q, (Bar("b", 0.0, None, None),))) == (-1, 1)
+
+
+def test_attention_is_drawn_from_0_to_1_whatever_is_there():
+    weights = np.array([[[1.0, 0.0], [0.001, 0.25]], [[0.5, 0.0], [0.0, 0.5]]])
+    with themed():
+        sheet = sheet_of(Patterns("a", "t", ("x", "y"), ("", "END"), ("a0.h0", "a0.h1"), weights))
+        shades = colours(SEQUENTIAL)
+        first, second = (axes.collections[0] for axes in sheet.figure.axes[:2])
+        assert np.allclose(first.get_facecolor(), shades([1.0, 0.25]))  # 0.001 is white to the eye
+        assert np.allclose(second.get_facecolor(), shades([0.5, 0.5]))
+        corners = [tuple(path.vertices[0]) for path in first.get_paths()]
+        assert corners == [(0, 0), (1, 1)]  # (key, query)
 
 
 # Labels -----------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ LETTERS = 6.5
 """Size of the tokens, in points."""
 SIDE, SMALL_SIDE, FEW_HEADS = 2.6, 1.9, 6
 """Of a grid, in inches; of more heads than a few, smaller."""
+FAINTEST = 0.002
+"""A smaller weight is white to the eye."""
 MOST_VECTORS = 2500
 
 
@@ -72,16 +74,30 @@ def _labels(found: Patterns) -> tuple[str, ...]:
 
 
 def _grid(sheet: Sheet, found: Patterns, head: int, x: float, y: float, side: float) -> None:
+    from matplotlib.collections import PolyCollection
     from matplotlib.patches import Rectangle
 
     tokens = len(found.tokens)
     axes = sheet.axes(x, y, side, side)
     axes.set_xlim(0, tokens)
     axes.set_ylim(tokens, 0)
-    axes.pcolormesh(
-        np.ma.masked_equal(found.weights[head], 0), cmap=colours(SEQUENTIAL), vmin=0, vmax=1, edgecolors="#eef0f4",
-        linewidth=0.3 if tokens <= 40 else 0, rasterized=tokens * tokens > MOST_VECTORS,
-    )  # fmt: skip
+    weights = found.weights[head]
+    seen = [(int(q), int(k)) for q, k in np.argwhere(weights >= FAINTEST)]
+    squares = [[(k, q), (k + 1, q), (k + 1, q + 1), (k, q + 1)] for q, k in seen]
+    shades = colours(SEQUENTIAL)([min(float(weights[at]), 1.0) for at in seen])
+    axes.add_collection(
+        PolyCollection(
+            squares,
+            facecolors=shades,
+            edgecolors="white",
+            linewidth=0.3 if tokens <= 40 else 0,
+            rasterized=len(seen) > MOST_VECTORS,
+        )  # fmt: skip
+    )
+    if tokens <= 40:
+        for line in range(1, tokens):
+            axes.axhline(line, color="#eef0f4", linewidth=0.3, zorder=0)
+            axes.axvline(line, color="#eef0f4", linewidth=0.3, zorder=0)
     outline = Rectangle((0, 0), tokens, tokens, fill=False, edgecolor="#9aa5b3", linewidth=0.7)
     outline.set_clip_on(False)
     axes.add_patch(outline)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+
 from circuitgraph.drawing.style import NEGATIVE, POSITIVE, SOFT_INK, UNDECIDED, signed
 from circuitgraph.drawing.text import fit, wrap
-from circuitgraph.plotting.maps import digits_for
 from circuitgraph.plotting.sheet import INCH, Sheet, inches, line_height, nice_ticks, tick_text
 from circuitgraph.plotting.theme import SMALL, TEXT, TITLE, pale
 from circuitgraph.plotting.values import Bar, Bars
@@ -17,8 +18,7 @@ LONGEST_LABEL = 3.4
 def draw_bars(found: Bars) -> Sheet:
     """The page of a bar chart; needs `theme.themed`."""
     labels = [fit(bar.label, TEXT, LONGEST_LABEL * INCH) for bar in found.bars]
-    digits = digits_for(max((abs(bar.value) for bar in found.bars), default=0.0) or 1.0)
-    numbers = [interval_text(bar, digits) for bar in found.bars]
+    numbers = [interval_text(bar) for bar in found.bars]
     left = MARGIN + max(map(_width, labels)) + 0.1
     wide = left + PLOT_WIDTH + 0.12 + max(map(_width, numbers)) + MARGIN
     title = wrap(found.title, TITLE, (wide - 2 * MARGIN) * INCH, lines=2, bold=True)
@@ -59,8 +59,10 @@ def span_of(found: Bars) -> tuple[float, float]:
     return (low - room if low < 0 else low), (high + room if high > 0 else high)
 
 
-def interval_text(bar: Bar, digits: int) -> str:
-    """`+0.52  [+0.41, +0.63]`."""
+def interval_text(bar: Bar) -> str:
+    """`+0.52  [+0.41, +1.63]`: three digits of the largest of the three numbers, and the others as exact."""
+    largest = max(abs(end) for end in (bar.value, bar.low, bar.high) if end is not None)
+    digits = max(0, 2 - floor(log10(largest))) if largest else None
     value = signed(bar.value, digits)
     if bar.low is None or bar.high is None:
         return value
