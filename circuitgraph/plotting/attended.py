@@ -92,7 +92,7 @@ def _grid(sheet: Sheet, found: Patterns, head: int, x: float, y: float, side: fl
             edgecolors="white",
             linewidth=0.3 if tokens <= 40 else 0,
             rasterized=len(seen) > MOST_VECTORS,
-        )  # fmt: skip
+        )
     )
     if tokens <= 40:
         for line in range(1, tokens):

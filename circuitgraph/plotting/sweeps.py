@@ -6,18 +6,19 @@ base run, source, port and path has a grid of its own, and all grids of a pictur
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from circuitgraph.graph.claims import EdgeClaim, Intervention, NodeClaim
+from circuitgraph.graph.claims import Claim, EdgeClaim, Intervention, NodeClaim, content
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import MLP, Address, Attention, Head, Input, Node, Position, Residual
 from circuitgraph.plotting.labels import plain
 from circuitgraph.plotting.measures import effect_on, named
 from circuitgraph.plotting.places import EVERYWHERE, Places
 from circuitgraph.plotting.values import Cell, Column, HeatMap, Panel
-from circuitgraph.spec.model import BaseRun, PathKind
+from circuitgraph.spec.model import BaseRun, PathKind, ReceiverMode
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row, RunResult
@@ -36,8 +37,8 @@ class _Point:
     """One measured node or sender."""
 
     address: Address
-    group: tuple[str, ...]
-    """What distinguishes its grid from others: subtitle last."""
+    group: tuple[str, str, str]
+    """What distinguishes its grid from others: two texts, and all that decides its number but the node."""
     row: Row
 
     @property
@@ -67,7 +68,7 @@ def _node_points(result: RunResult, rows: Sequence[Row]) -> list[_Point]:
         claim = result.graph.by_id[row.id]
         if isinstance(claim, NodeClaim) and len(claim.nodes) == 1:
             (address,) = claim.nodes
-            points.append(_Point(address, (_ports(address), _way(claim.how)), row))
+            points.append(_Point(address, (_ports(address), _way(claim.how), _rest(claim)), row))
     return points
 
 
@@ -82,8 +83,15 @@ def _edge_points(result: RunResult, rows: Sequence[Row]) -> list[_Point]:
             to = plain(" + ".join(_receivers(claim.receivers)))
             subtitle = f"senders at {at}" if at != EVERYWHERE else "senders at all tokens"
             path = "" if claim.how.path is PathKind.DIRECT else f", {claim.how.path.value}"
-            points.append(_Point(sender, (f"→ {to}", f"{subtitle}{path}; {_way(claim.how)}"), row))
+            added = len(claim.receivers) > 1 and claim.how.receivers is ReceiverMode.ADD
+            subtitle += f"{path}{', added' if added else ''}; {_way(claim.how)}"
+            points.append(_Point(sender, (f"→ {to}", subtitle, _rest(claim)), row))
     return points
+
+
+def _rest(claim: Claim) -> str:
+    """What decides a claim's number, without its nodes or senders."""
+    return json.dumps({key: value for key, value in content(claim).items() if key not in ("nodes", "senders")})
 
 
 def _receivers(receivers: Sequence[Address]) -> list[str]:
@@ -107,9 +115,9 @@ def _way(how: Intervention) -> str:
     return f"{source} in the {base} run"
 
 
-def _swept(heads: Sequence[_Point]) -> set[tuple[str, ...]]:
+def _swept(heads: Sequence[_Point]) -> set[tuple[str, str, str]]:
     """The groups whose heads were measured at many positions."""
-    positions: dict[tuple[str, ...], set[Position | None]] = {}
+    positions: dict[tuple[str, str, str], set[Position | None]] = {}
     for point in heads:
         positions.setdefault(point.group, set()).add(point.address.position)
     return {group for group, found in positions.items() if len(found) > MANY_POSITIONS}
@@ -123,7 +131,7 @@ def _head_map(result: RunResult, metric: str, points: Sequence[_Point], places: 
         for position in places.ordered(point.address.position for point in members):
             here = {p.address.node: p.cell for p in members if p.address.position == position}
             at = "at all tokens" if position is None else f"at {position}"
-            panels.append(_grid(shape, here, _title(group[-1]), plain(f"heads{group[0]} {at}")))
+            panels.append(_grid(shape, here, _title(group[1]), plain(f"heads{group[0]} {at}")))
     return _map("heads", "Heads", result, metric, panels, "layer", "head")
 
 
@@ -167,7 +175,7 @@ def _position_map(result: RunResult, metric: str, points: Sequence[_Point], plac
         cells = tuple(tuple(here.get((node, position)) for position in columns) for node in nodes)
         rows = tuple(map(str, nodes))
         subtitle = plain(f"{kind}{group[0]}")
-        panels.append(Panel(_title(subtitle), rows, tuple(map(places.column, columns)), cells, group[-1]))
+        panels.append(Panel(_title(subtitle), rows, tuple(map(places.column, columns)), cells, group[1]))
         notes += [cut] if cut else []
     axis = "position"
     if places.tokens:
