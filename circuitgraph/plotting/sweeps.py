@@ -81,7 +81,8 @@ def _edge_points(result: RunResult, rows: Sequence[Row]) -> list[_Point]:
             (sender,) = claim.senders
             at = EVERYWHERE if sender.position is None else str(sender.position)
             to = plain(" + ".join(_receivers(claim.receivers)))
-            subtitle = f"senders at {at}" if at != EVERYWHERE else "senders at all tokens"
+            where = f"at {at}" if at != EVERYWHERE else "at all tokens"
+            subtitle = f"senders{_ports(sender)} {where}"
             path = "" if claim.how.path is PathKind.DIRECT else f", {claim.how.path.value}"
             added = len(claim.receivers) > 1 and claim.how.receivers is ReceiverMode.ADD
             subtitle += f"{path}{', added' if added else ''}; {_way(claim.how)}"
