@@ -69,6 +69,8 @@ edges:
   - {sender: "a2.h*@END", receiver: "movers<q>@END", join: receivers}
 attribution: {unit: head, of: clean}
 """
+EACH = ["BOS", *map(str, range(14))]
+"""What `@each` stands for in these prompts, from left to right."""
 Q = Quantity("effect on logit_diff", "logits", "raises logit_diff", "lowers logit_diff")
 
 
@@ -150,13 +152,21 @@ def test_positions_are_columns_with_the_first_pairs_tokens(result):
     assert positions.column_axis == "token of the first pair of 6 (clean / corrupted)"
     for i, position in ((tokens["at"]["S2"], "9"), (tokens["at"]["END"], "13")):
         rows = rows_by(result, "logit_diff", kind="node", sender_position=position)
-        if not rows:  # `each` may call the token by its name
-            rows = rows_by(result, "logit_diff", kind="node", sender_position=panel.columns[i].above)
         for r, name in enumerate(panel.rows):
             cell = panel.cells[r][i]
             assert cell is not None
             assert cell.value == rows[name].effect
     assert [column.label for column in mlps.columns] == [panel.columns[changed[0]].label]
+
+
+def test_prompts_of_several_lengths_have_names_of_positions_for_tokens(result):
+    settings = result.provenance["settings"]
+    tokens = {**settings["tokens"], "one_length": False}
+    mixed = replace(result, provenance={**result.provenance, "settings": {**settings, "tokens": tokens}})
+    positions = by_name(mixed)["positions"]
+    assert positions.column_axis == "position"
+    assert [column.label for column in positions.panels[0].columns] == EACH
+    assert {column.above for column in positions.panels[0].columns} == {""}
 
 
 def test_edges_have_a_grid_for_each_receiver_and_what_was_not_measured_is_none(result):
@@ -191,9 +201,7 @@ def test_a_run_of_an_older_version_has_position_names_for_tokens(result):
     old = replace(result, provenance={**result.provenance, "settings": settings})
     positions = by_name(old)["positions"]
     assert positions.column_axis == "position"
-    assert {column.label for column in positions.panels[0].columns} >= {"S2", "END"} or all(
-        column.label.isdecimal() or column.label == "BOS" for column in positions.panels[0].columns
-    )
+    assert [column.label for column in positions.panels[0].columns] == EACH
 
 
 def test_bars_are_the_largest_effects_with_their_intervals(result):

@@ -81,7 +81,7 @@ def _note(table: AttributionTable, metric: str) -> str:
     totals = [total for total in table.totals if total.metric == metric]
     several = len(totals) > 1
     sums = ", ".join(f"{number(total.value)}" + (f" at {total.at}" if several else "") for total in totals)
-    return f"{of}; n = {table.n} prompts; all components together: {sums}"
+    return f"{of}; n\u00a0=\u00a0{table.n}\u00a0prompts; all components together: {sums}"
 
 
 def _head_map(table: AttributionTable, metric: str, suffix: str) -> HeatMap | None:

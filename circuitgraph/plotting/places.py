@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from circuitgraph.results.records import RunResult
 
 EVERYWHERE = "all"
+LAST = 10**9
 
 
 class Places:
@@ -23,7 +24,8 @@ class Places:
         tokens = tokens_of(result)
         self._names = positions_of(result)
         self._at: dict[str, int] = dict(tokens.get("at") or {})
-        self._clean: list[str] = list(tokens.get("clean") or ())
+        # Of prompts of different lengths the first pair's tokens say too little of the others'.
+        self._clean: list[str] = list(tokens.get("clean") or ()) if tokens.get("one_length") else []
         self._corrupted: list[str] = list(tokens.get("corrupted") or self._clean)
 
     @property
@@ -35,12 +37,11 @@ class Places:
         """Each once, from left to right; positions that are not known to lie anywhere come last, as mentioned."""
         distinct = list(dict.fromkeys(positions))
         names = {name: i for i, name in enumerate(self._names)}
-        last = len(self._clean) + len(names) + 1
 
         def place(position: Position | None) -> int:
             if position is None:
                 return -1
-            return self._at.get(str(position), names.get(str(position), last))
+            return self._at.get(str(position), names.get(str(position), LAST))
 
         return tuple(sorted(distinct, key=place))
 

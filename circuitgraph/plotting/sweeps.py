@@ -253,7 +253,8 @@ def runs_note(result: RunResult, metric: str) -> str:
     if not rows:
         return ""
     first = rows[0]
-    text = f"n = {first.n} pairs; {plain(metric, 40)} is {number(first.metric_base)} in the {first.base} run"
+    pairs = f"n\u00a0=\u00a0{first.n}\u00a0pairs"
+    text = f"{pairs}; {plain(metric, 40)} is {number(first.metric_base)} in the {first.base} run"
     if first.metric_other is None:
         return text
     other = BaseRun.CORRUPTED if first.base == BaseRun.CLEAN.value else BaseRun.CLEAN
