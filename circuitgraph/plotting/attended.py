@@ -8,7 +8,7 @@ import numpy as np
 
 from circuitgraph.drawing.style import SOFT_INK
 from circuitgraph.drawing.text import fit, wrap
-from circuitgraph.plotting.maps import BAR, BAR_WIDTH, color_bar
+from circuitgraph.plotting.legend import BAR, BAR_WIDTH, color_bar
 from circuitgraph.plotting.sheet import INCH, Sheet, every, inches, line_height
 from circuitgraph.plotting.theme import HEADING, SEQUENTIAL, TEXT, TITLE, colours
 from circuitgraph.plotting.values import Patterns

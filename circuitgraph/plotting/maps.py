@@ -10,7 +10,8 @@ import numpy as np
 
 from circuitgraph.drawing.style import MINUS, SOFT_INK
 from circuitgraph.drawing.text import wrap
-from circuitgraph.plotting.sheet import INCH, Sheet, every, heading, inches, line_height, nice_ticks, tick_text
+from circuitgraph.plotting.legend import BAR_WIDTH, draw_legend, legend_height
+from circuitgraph.plotting.sheet import INCH, Sheet, every, heading, inches, line_height
 from circuitgraph.plotting.theme import (
     DIVERGING,
     HEADING,
@@ -31,7 +32,6 @@ NUMBERED = 16
 """Rows and columns of a grid whose cells have room for numbers."""
 WIDE_CELL, HIGH_CELL = 0.46, 0.32
 SMALLEST_GRID = 2.0
-BAR, BAR_WIDTH = 0.13, 3.4
 FAINT = "#8d97a5"
 """Ink of numbers that are 0 when rounded."""
 MOST_VECTORS = 2500
@@ -127,7 +127,7 @@ def draw_map(found: HeatMap) -> Sheet:
     note = wrap(found.note, TEXT, (wide - 2 * MARGIN) * INCH, lines=3) if found.note else ()
     top = MARGIN + len(title) * line_height(TITLE) + len(note) * line_height(TEXT) + 0.14
     heights = [max(f.above for f in row) + max(f.grid[1] + f.below for f in row) for row in rows]
-    legend = _legend_height(found)
+    legend = legend_height(found)
     sheet = Sheet(wide, top + sum(heights) + 0.16 * (len(rows) - 1) + 0.12 + legend + MARGIN)
     sheet.lines(MARGIN, MARGIN, title, TITLE, bold=True)
     sheet.lines(MARGIN, MARGIN + len(title) * line_height(TITLE), note, TEXT, color=SOFT_INK)
@@ -138,7 +138,7 @@ def draw_map(found: HeatMap) -> Sheet:
             _panel(sheet, frame, x, y + above, found.limit)
             x += room
         y += height + 0.16
-    _legend(sheet, found, y - 0.16 + 0.12)
+    draw_legend(sheet, found, y - 0.16 + 0.12)
     return sheet
 
 
@@ -269,80 +269,3 @@ def _short(value: float, digits: int) -> str:
     if float(text) == 0:
         return "0"
     return text.replace("-", MINUS)
-
-
-def _legend_height(found: HeatMap) -> float:
-    return BAR + 2.3 * line_height(TEXT) + 0.05 + (line_height(SMALL) + 0.05 if _marks(found) else 0)
-
-
-def _marks(found: HeatMap) -> list[str]:
-    cells = [cell for panel in found.panels for cell in panel.measured()]
-    marks = []
-    if any(cell.undecided for cell in cells):
-        marks.append("undecided")
-    if any(cell is None for panel in found.panels for row in panel.cells for cell in row):
-        marks.append("unmeasured")
-    if any(cell.low is None for cell in cells):
-        marks.append("no interval")
-    return marks
-
-
-def _legend(sheet: Sheet, found: HeatMap, y: float) -> None:
-    """The colour bar, what it measures, and what marks mean."""
-    middle = sheet.wide / 2
-    color_bar(sheet, middle, y, (-found.limit, found.limit), DIVERGING)
-    y += BAR + 1.15 * line_height(TEXT) + 0.03
-    quantity = found.quantity
-    name = f"{quantity.label}"
-    half = inches(name, TEXT, bold=True) / 2
-    sheet.text(middle, y, name, bold=True, across="center")
-    sheet.text(middle - max(half, 0.5) - 0.12, y, f"← {quantity.falls}", color=SOFT_INK, across="right")
-    sheet.text(middle + max(half, 0.5) + 0.12, y, f"{quantity.rises} →", color=SOFT_INK)
-    marks = _marks(found)
-    texts = {
-        "undecided": "95 % interval contains 0",
-        "unmeasured": "not measured",
-        "no interval": "one pair or cluster: no intervals",
-    }
-    total = sum(inches(texts[mark], SMALL) + 0.24 for mark in marks) + 0.2 * (len(marks) - 1)
-    x, y = middle - total / 2, y + 1.15 * line_height(TEXT) + 0.05
-    for mark in marks:
-        _mark(sheet, mark, x, y - 0.012)
-        sheet.text(x + 0.24, y, texts[mark], SMALL, color=SOFT_INK)
-        x += inches(texts[mark], SMALL) + 0.44
-
-
-def _mark(sheet: Sheet, mark: str, x: float, y: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    axes = sheet.axes(x, y, 0.18, 0.1)
-    if mark == "undecided":
-        axes.plot(0.5, 0.45, "o", markersize=2.6, markerfacecolor="none", markeredgecolor=SOFT_INK, markeredgewidth=0.6)
-    elif mark == "unmeasured":
-        axes.add_patch(
-            Rectangle((0, 0), 1, 1, facecolor=UNMEASURED_FILL, hatch="//////", linewidth=0.5, edgecolor=UNMEASURED_LINE)
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-
-
-def color_bar(
-    sheet: Sheet, middle: float, y: float, span: tuple[float, float], stops: tuple[tuple[float, str], ...]
-) -> None:
-    """A bar around `middle` with its ticks below."""
-    left = middle - BAR_WIDTH / 2
-    axes = sheet.axes(left, y, BAR_WIDTH, BAR)
-    edges = np.linspace(*span, 129)
-    axes.pcolormesh(
-        edges, [0, 1], ((edges[:-1] + edges[1:]) / 2)[None], cmap=colours(stops), vmin=span[0], vmax=span[1],
-        rasterized=True,
-    )  # fmt: skip
-    axes.set_xlim(*span)
-    axes.set_ylim(0, 1)
-    ruler = sheet.axes(left, y, BAR_WIDTH, BAR + 0.04)
-    ruler.set_xlim(*span)
-    ruler.set_ylim(0, 1)
-    for tick in nice_ticks(*span, 6):
-        ruler.plot([tick, tick], [0, 0.25], color=SOFT_INK, linewidth=0.6)
-        place = left + BAR_WIDTH * (tick - span[0]) / (span[1] - span[0])
-        sheet.text(place, y + BAR + 0.055, tick_text(tick), color=SOFT_INK, across="center")
