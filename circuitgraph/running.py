@@ -42,7 +42,10 @@ def plots_of(result: RunResult) -> dict[str, bytes]:
     """What is drawn of a run beside its circuit: file name → SVG; nothing where nothing was swept or taken apart."""
     if not available() or not worth_drawing(result):
         return {}
-    return {f"{picture.name}.svg": drawn(picture) for picture in pictures_of(result)}
+    try:
+        return {f"{picture.name}.svg": drawn(picture) for picture in pictures_of(result)}
+    except InputError:  # a matplotlib that is there and cannot be imported is no reason to lose a run
+        return {}
 
 
 class Running(Prepared):

@@ -127,13 +127,19 @@ def _swept(heads: Sequence[_Point]) -> set[tuple[str, str, str]]:
 def _head_map(result: RunResult, metric: str, points: Sequence[_Point], places: Places) -> HeatMap | None:
     shape = result.graph.shape
     panels = []
-    for group in dict.fromkeys(point.group for point in points):
-        members = [point for point in points if point.group == group]
+    for group, members in _grouped(points).items():
         for position in places.ordered(point.address.position for point in members):
             here = {p.address.node: p.cell for p in members if p.address.position == position}
             at = "at all tokens" if position is None else f"at {position}"
             panels.append(_grid(shape, here, _title(group[1]), plain(f"heads{group[0]} {at}")))
     return _map("heads", "Heads", result, metric, panels, "layer", "head")
+
+
+def _grouped(points: Sequence[_Point]) -> dict[tuple[str, str, str], list[_Point]]:
+    found: dict[tuple[str, str, str], list[_Point]] = {}
+    for point in points:
+        found.setdefault(point.group, []).append(point)
+    return found
 
 
 def _title(way: str) -> str:
@@ -142,8 +148,8 @@ def _title(way: str) -> str:
 
 def _edge_map(result: RunResult, metric: str, points: Sequence[_Point]) -> HeatMap | None:
     panels = []
-    for group in dict.fromkeys(point.group for point in points):
-        here = {point.address.node: point.cell for point in points if point.group == group}
+    for group, members in _grouped(points).items():
+        here = {point.address.node: point.cell for point in members}
         panels.append(_grid(result.graph.shape, here, group[0], group[1]))
     return _map("edges", "What each sender writes to a receiver", result, metric, panels, "layer", "head")
 
