@@ -32,6 +32,8 @@ NUMBERED = 16
 """Rows and columns of a grid whose cells have room for numbers."""
 WIDE_CELL, HIGH_CELL = 0.46, 0.32
 SMALLEST_GRID = 2.0
+FEW_PANELS = 3
+"""More grids than this, unless they are small, are drawn without numbers, three beside each other."""
 FAINT = "#8d97a5"
 """Ink of numbers that are 0 when rounded."""
 MOST_VECTORS = 2500
@@ -110,9 +112,10 @@ class Frame:
 def cell_size(panels: tuple[Panel, ...]) -> tuple[float, float]:
     """Of all panels: with room for a number where there are few cells, else square and as large as fits."""
     columns, rows = max(len(p.columns) for p in panels), max(len(p.rows) for p in panels)
-    if columns <= NUMBERED and rows <= 2 * NUMBERED:
+    crowded = len(panels) > FEW_PANELS and columns > NUMBERED / 2
+    if columns <= NUMBERED and rows <= 2 * NUMBERED and not crowded:
         return WIDE_CELL, HIGH_CELL if rows <= NUMBERED else 0.2
-    most = 6.6 if len(panels) == 1 else 4.2  # two beside each other
+    most = 6.6 if len(panels) == 1 else 2.6 if crowded else 4.2  # one, three or two beside each other
     side = min(max(most / max(columns, rows), 0.13), 0.3)
     return side, side
 
