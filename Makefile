@@ -37,6 +37,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_methods.py
 	$(BIN)/python docs/make_diagrams.py
+	$(BIN)/python docs/make_plots.py
 	$(BIN)/python -m tests.matrix
 
 bench: $(VENV)/.installed

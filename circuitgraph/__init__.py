@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         load,
         load_run,
         plan,
+        plot,
         render,
         run,
         test,
@@ -36,7 +37,7 @@ __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
     "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "render", "run", "test",
+    "plot", "render", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -56,7 +57,7 @@ __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
     "Plan", "RunResult", "SpecError", "Verdicts",
     "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "render", "run", "test",
+    "plot", "render", "run", "test",
 ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
+    from circuitgraph.plotting import Picture
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
@@ -226,6 +227,7 @@ def attention(
     from_: str | Sequence[str] | None = None,
     to: str | Sequence[str] | None = None,
     run: str | None = None,
+    pair: int | None = None,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> AttentionTable:
@@ -238,6 +240,7 @@ def attention(
         from_: positions that attend; every named position that all prompts have, if not given.
         to: positions that are attended to; the same.
         run: whose attention, of the `clean` or of the `corrupted` prompts.
+        pair: a pair (counted from 1) whose whole patterns are kept too, as the table's `patterns`, to be plotted.
         progress: called with (prompts read, prompts in all).
 
     Raises:
@@ -252,7 +255,7 @@ def attention(
         key: [value] if isinstance(value, str) else list(value) for key, value in lists.items() if value is not None
     }
     options = Options("attention", given if run is None else {**given, "run": run})
-    return read_attention(spec, options, overrides, progress or (lambda _done, _total: None))
+    return read_attention(spec, options, overrides, progress or (lambda _done, _total: None), pair)
 
 
 def attribution(
@@ -439,6 +442,88 @@ def draw_stages(found: Checked, claim: Claim, path: str | Path, *, title: str | 
     return save(picture(found.graph, claim, names, model=model, prompts=found.prompts, title=title), path)
 
 
+def plot(
+    what: RunResult | AttributionTable | AttentionTable | str | Path,
+    path: str | Path,
+    *,
+    kind: str | None = None,
+    metric: str | None = None,
+    top: int = 20,
+    tell: Callable[[str], None] = lambda _note: None,
+) -> tuple[Path, ...]:
+    """Plot a run's sweeps and attributions, an attribution, or attention patterns (docs/plots.md); needs matplotlib.
+
+    Args:
+        what: a RunResult, a run directory, an AttributionTable, or an AttentionTable that was read with `pair`.
+        path: a `.svg`, `.png` or `.pdf` file for one plot, or a directory (a name without an ending) for all as SVG.
+        kind: `heatmap`, `bars`, `attribution`, or the name of one plot; of several, a file gets the first.
+        metric: one metric's plots alone.
+        top: how many bars a bar chart has.
+        tell: called with what else there is, where a file does not hold it all.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        InputError: matplotlib is not installed; nothing to plot; no such kind, metric or format.
+        FileError: a file cannot be read or written.
+    """
+    from circuitgraph.plotting import choose, write_all, write_picture
+
+    one = check_plot(path)
+    chosen = choose(_pictures(what, metric, top), kind)
+    if not chosen:
+        raise InputError("nothing to plot: the run has neither rows nor an attribution")
+    if not one:
+        return write_all(chosen, path)
+    first, *others = chosen
+    if others:
+        tell(f"drawn: {first.name}; there are also {', '.join(picture.name for picture in others)}")
+    return (write_picture(first, path),)
+
+
+def check_plot(path: str | Path) -> bool:
+    """Refuse, before any work is done, a place where `plot` cannot write; whether it is a file for one plot.
+
+    Raises:
+        InputError, FileError: as `plot`.
+    """
+    from circuitgraph.plotting import check_plot_file, require
+
+    require()
+    one = bool(Path(path).suffix) and not Path(path).is_dir()
+    if one:
+        check_plot_file(path)
+    return one
+
+
+def _pictures(
+    what: RunResult | AttributionTable | AttentionTable | str | Path, metric: str | None, top: int
+) -> Sequence[Picture]:
+    from circuitgraph.plotting import patterns_picture, pictures_of
+    from circuitgraph.plotting.bars import attribution_pictures
+    from circuitgraph.results.attention import AttentionTable
+    from circuitgraph.results.attribution import AttributionTable
+
+    if isinstance(what, AttributionTable):
+        metrics = tuple(dict.fromkeys(total.metric for total in what.totals))
+        if metric is not None and metric not in metrics:
+            raise InputError(f"'{metric}' is no metric of this attribution{did_you_mean(metric, metrics)}")
+        return attribution_pictures(what, top, metric)
+    if isinstance(what, AttentionTable):
+        if what.patterns is None:
+            raise InputError("nothing to plot: attention patterns are of one pair, attention(…, pair=1)")
+        return (patterns_picture(what.patterns),)
+    return pictures_of(load_run(what) if isinstance(what, str | Path) else what, metric=metric, top=top)
+
+
+def unplotted(result: RunResult) -> str | None:
+    """Why there are no plots of a run that has something to plot; None where there are, or where there is nothing."""
+    from circuitgraph.plotting import MISSING, available, worth_drawing
+
+    return MISSING if not available() and worth_drawing(result) else None
+
+
 def drawn_part(result: RunResult, path: str | Path) -> str | None:
     """Which of very many edges of a run the picture `path` shows, in words; None = all."""
     from circuitgraph.drawing import what_is_drawn
@@ -460,5 +545,5 @@ def load_run(path: str | Path) -> RunResult:
 
 __all__ = [
     "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "render", "run", "test",
+    "plot", "render", "run", "test",
 ]  # fmt: skip

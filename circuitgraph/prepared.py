@@ -18,7 +18,7 @@ from circuitgraph.execute.parts import out_of_memory
 from circuitgraph.execute.references import own_prompt_warning
 from circuitgraph.execute.run import execute, steps
 from circuitgraph.execute.settings import Settings
-from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.graph.claims import CircuitGraph, replaced
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.dictionaries import load_dictionaries
 from circuitgraph.models.loading import fetch, load_model
@@ -27,6 +27,7 @@ from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor, parts_of
 from circuitgraph.plans.work import PromptShape
 from circuitgraph.prompts.pairs import PromptSet
+from circuitgraph.prompts.tokens import first_tokens
 from circuitgraph.results import Measured, check_finite, provenance
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
@@ -264,6 +265,7 @@ class Prepared:
                 "pairs": len(self.prompts),
                 "positions": list(self.prompts.position_names()),
                 "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
+                "tokens": self._tokens(plan),
                 "reference": self._reference_settings(),
                 **settings,
             },
@@ -274,6 +276,12 @@ class Prepared:
             schedule=self.settings.to_json(),
             threads=self.settings.threads,
         )
+
+    def _tokens(self, plan: Plan) -> dict[str, Any]:
+        """The first pair's tokens, and where in it the experiments act: labels for pictures."""
+        claims = [self.graph.by_id[e.id] for e in plan.experiments if e.id in self.graph.by_id]
+        places = {address.position: None for claim in claims for address in replaced(claim)}
+        return first_tokens(self.prompts, [p for p in places if p is not None], self.checked.location.path)
 
     def _reference_settings(self) -> dict[str, Any] | None:
         """What the reference set is and how large, where there is one."""

@@ -3,33 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from circuitgraph.checks import Checked, SpecLike, check
 from circuitgraph.errors import InputError
 from circuitgraph.execute.attribution import take_apart
 from circuitgraph.execute.bind import bind_metrics
-from circuitgraph.execute.weights import heads_of, read_weights
+from circuitgraph.execute.weights import heads_of, read_patterns, read_weights
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.prepared import Progress, fetched, load
 from circuitgraph.prompts.pairs import PromptSet
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.prompts.tokens import names_at, token_texts
 from circuitgraph.results.attention import AttentionTable, attention_table
 from circuitgraph.results.attribution import AttributionTable, Summands, attribution_table
+from circuitgraph.results.patterns import AttentionPatterns
+from circuitgraph.spec.model import BaseRun
 from circuitgraph.spec.overrides import Options
 
 
 def read_attention(
-    spec: SpecLike, options: Options, overrides: Sequence[str] = (), progress: Progress = lambda _done, _total: None
+    spec: SpecLike,
+    options: Options,
+    overrides: Sequence[str] = (),
+    progress: Progress = lambda _done, _total: None,
+    pair: int | None = None,
 ) -> AttentionTable:
-    """What the attention section asks for, after `overrides` and `options`.
+    """What the attention section asks for, after `overrides` and `options`; with `pair`, that pair's patterns too.
 
     Raises:
-        SpecError, InputError: what is wrong with the spec.
+        SpecError, InputError: what is wrong with the spec, or no such pair.
         ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
         NotFiniteError: NaN or infinity in a weight; the message names the head.
     """
     found = check(spec, overrides, options)
     found, prompts = fetched(found, lambda: check(spec, overrides, options))
-    return attention_of(found, load(found), prompts, progress)
+    if pair is not None and not 1 <= pair <= len(prompts):
+        raise InputError(f"there is no pair {pair}: the spec has {len(prompts)}, counted from 1")
+    model = load(found)
+    table = attention_of(found, model, prompts, progress)
+    return table if pair is None else replace(table, patterns=patterns_of(found, model, prompts, pair))
+
+
+def patterns_of(found: Checked, model: TransformerModel, prompts: PromptSet, pair: int) -> AttentionPatterns:
+    """Whole patterns of the heads of the attention section in one pair, counted from 1.
+
+    Raises:
+        NotFiniteError: NaN or infinity in a weight; the message names the head.
+        InputError: there is no such section, or the pair has no corrupted side.
+    """
+    reading = found.attention
+    if reading is None:
+        raise InputError("the spec has no attention section")
+    heads, chosen = heads_of(reading), prompts.pairs[pair - 1]
+    weights = read_patterns(model, prompts, heads, pair - 1, reading.run)
+    ids = chosen.clean if reading.run is BaseRun.CLEAN else chosen.corrupted
+    tokenizer = None if found.location.path is None else load_tokenizer(found.location.path)
+    groups = {read.head: read.group for read in reversed(reading.heads)}
+    return AttentionPatterns(
+        name=found.spec.name,
+        model=found.location.name,
+        pair=pair,
+        run=reading.run.value,
+        tokens=tuple(token_texts(ids or (), tokenizer)),
+        names=tuple(names_at(chosen)),
+        heads=tuple(map(str, heads)),
+        groups=tuple(groups[head] for head in heads),
+        weights=weights,
+    )
 
 
 def attention_of(

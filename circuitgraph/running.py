@@ -19,6 +19,7 @@ from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.threads import using_threads
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor
+from circuitgraph.plotting import available, drawn, pictures_of, worth_drawing
 from circuitgraph.prepared import Prepared, Progress
 from circuitgraph.reading import attention_of, attribution_of
 from circuitgraph.results import (
@@ -37,6 +38,16 @@ from circuitgraph.results.screening import Screening
 from circuitgraph.spec.model import BaseRun
 
 Readouts = tuple[AttentionTable | None, AttributionTable | None]
+
+
+def plots_of(result: RunResult) -> dict[str, bytes]:
+    """What is drawn of a run beside its circuit: file name → SVG; nothing where nothing was swept or taken apart."""
+    if not available() or not worth_drawing(result):
+        return {}
+    try:
+        return {f"{picture.name}.svg": drawn(picture) for picture in pictures_of(result)}
+    except InputError:  # a matplotlib that is there and cannot be imported is no reason to lose a run
+        return {}
 
 
 class Running(Prepared):
@@ -92,6 +103,7 @@ class Running(Prepared):
             rows, baseline, warnings = self._rows(measured)
             primary = [row for row in rows if row.metric == self.metrics[0].column]
             attention, attribution = readouts = self._readouts()
+            result = self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
             directory.finish(
                 rows,
                 baseline=baseline,
@@ -101,8 +113,9 @@ class Running(Prepared):
                 clusters=self.prompts.clusters,
                 warnings=warnings,
                 draw=lambda: svg(scene(self.checked.graph, primary, positions=self.prompts.position_names())),
+                plots=plots_of(result),
             )
-        return self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
+        return result
 
     def _screening(self, rows: Sequence[Row]) -> Screening | None:
         return None if self._screened is None else self._screened({row.id: row.effect for row in rows})

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, str] = {
     "drawing": "errors nodes spec graph",
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
+    "plotting": "errors graph nodes spec drawing",
     "tables": "graph results spec",
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, str] = {
     "judging": "checks errors evaluation graph results spec stats tables",
     "evaluation": "checks errors graph nodes plans prepared results spec stats",
     "screening": "checks discovery plans prepared results running",
-    "running": "errors spec checks graph models plans prepared execute results drawing reading",
+    "running": "errors spec checks graph models plans prepared execute results drawing plotting reading",
     "cli": "errors",
     "__main__": "cli",
     "__init__": "",
@@ -54,8 +55,10 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation graph judging prepared running reading results drawing screening unrolled",
-    "cli": "__init__ api checks discovery evaluation explaining judging spec plans prepared results tables unrolled",
+    "api": "discovery evaluation graph judging prepared running reading results drawing screening unrolled plotting",
+    "cli": "__init__ api checks discovery evaluation explaining judging plotting spec plans prepared results tables "
+    "unrolled",
+    "plotting": "results",
     "__init__": "api discovery errors evaluation judging spec graph plans results",
 }
 
@@ -71,7 +74,8 @@ LIBRARIES: dict[str, str] = {
     "pygraphviz": "drawing",
     "pandas": "results",
     "pyarrow": "results",
-    "numpy": "stats results execute evaluation",
+    "numpy": "stats results execute evaluation plotting",
+    "matplotlib": "plotting",
     "tokenizers": "prompts",
     "yaml": "spec",
     "pydantic": "catalog spec prompts checks",
@@ -82,7 +86,7 @@ LIBRARIES: dict[str, str] = {
 
 # Too slow to load for everyone who touches the part: inside functions (or for types) only.
 LAZY_EVERYWHERE = {"pandas", "pyarrow", "networkx", "graphviz", "pygraphviz", "tokenizers", "transformer_lens",
-                   "transformers", "huggingface_hub"}  # fmt: skip
+                   "transformers", "huggingface_hub", "matplotlib"}  # fmt: skip
 
 
 class Import(NamedTuple):
@@ -190,7 +194,8 @@ def test_only_the_declared_libraries_are_imported():
     import tomllib
 
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
-    declared = {text.split(">")[0].split("[")[0].lower() for text in project["dependencies"]}
+    asked = project["dependencies"] + project["optional-dependencies"]["plots"]
+    declared = {text.split(">")[0].split("[")[0].lower() for text in asked}
     comes_with = {"transformers": "transformer_lens", "huggingface_hub": "transformer_lens",
                   "pydantic_core": "pydantic", "yaml": "pyyaml"}  # fmt: skip
     missing = {f.target for f in LIBRARY_IMPORTS if comes_with.get(f.target, f.target) not in declared}

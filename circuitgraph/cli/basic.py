@@ -1,4 +1,4 @@
-"""The commands of one spec and its run: check, plan, run, render, schema."""
+"""The commands of one spec and its run: check, plan, run, render, plot, schema."""
 
 from __future__ import annotations
 
@@ -204,6 +204,10 @@ def run(
         typer.echo(f"{result.screening}\n")
     typer.echo(ranked_table(result, 30 if top is None or screen is not None else top))
     note(f"\ntables, drawing and provenance: {directory}/")
+    if (directory / "plots").is_dir():
+        note(f"plots of its sweeps: {directory}/plots/")
+    elif missing := api.unplotted(result):
+        note(missing)
     if drawn := api.drawn_part(result, "circuit.svg"):
         note(drawn)
     note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
@@ -249,6 +253,34 @@ def render(
     from circuitgraph import api
 
     note(f"wrote {api.render(what, output, layout=layout, title=title, tell=note)}")
+
+
+@app.command()
+def plot(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", metavar="FILE|DIR", help="One plot (.svg .png .pdf), or a directory for all."),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            metavar="heatmap|bars|attribution|NAME",
+            help="Of this kind, or the plot of this name.",
+            show_default="all; of several, a file gets the first",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", metavar="METRIC", help="Of one metric.", show_default="all")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, max=200, help="Bars of a bar chart.")] = 20,
+) -> None:
+    """Plot a run's sweeps as heat maps, its largest effects as bars, and its attribution. Needs no model."""
+    from circuitgraph import api
+
+    for written in api.plot(Path(run), output, kind=kind, metric=metric, top=top, tell=note):
+        note(f"wrote {written}")
 
 
 @app.command()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from circuitgraph.errors import InputError
+from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.sites import Site, SiteKind
@@ -80,6 +80,25 @@ def read_weights(
     seen = keys[None] <= queries[:, None]
     visible = seen if model.shape.causal else torch.ones_like(seen)
     return Weights(weights, rest, visible.cpu().numpy())
+
+
+def read_patterns(
+    model: TransformerModel, prompts: PromptSet, heads: Sequence[Head], row: int, run: BaseRun
+) -> NDArray[np.float64]:
+    """Whole attention patterns of one prompt, float64 shares of 1. [heads, query, key]
+
+    Raises:
+        InputError: the pair has no corrupted side.
+        NotFiniteError: NaN or infinity in a weight; the message names the head.
+    """
+    ids = torch.tensor([_side(prompts, row, run)], device=model.device)
+    sites = {layer: Site(SiteKind.PATTERN, layer) for layer in sorted({head.layer for head in heads})}
+    reads = model.run(ids, reads=sites.values(), stop_after=max(sites)).reads
+    found = np.stack([reads[sites[head.layer]][0, head.index].double().cpu().numpy() for head in heads])
+    for head, pattern in zip(heads, found, strict=True):
+        if not np.isfinite(pattern).all():
+            raise NotFiniteError(f"the attention of {head} is not finite in pair {row + 1}")
+    return found
 
 
 def heads_of(reading: AttentionReading) -> tuple[Head, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.nodes import Head
+from circuitgraph.results.patterns import AttentionPatterns
 from circuitgraph.results.tablefiles import read_records, write_records
 from circuitgraph.stats import intervals, sample_warning
 
@@ -61,6 +62,8 @@ class AttentionTable:
     """Prompts."""
     rows: tuple[AttentionRow, ...]
     warnings: tuple[str, ...] = ()
+    patterns: AttentionPatterns | None = field(default=None, compare=False, repr=False)
+    """Whole patterns of one prompt, where they were asked for; no part of the table as data or file."""
 
     def to_frame(self) -> pandas.DataFrame:
         """The rows as a pandas frame, columns as the fields of a row."""
@@ -70,7 +73,9 @@ class AttentionTable:
 
     def to_json(self) -> dict[str, Any]:
         """The table as plain data."""
-        return asdict(self)
+        found = asdict(replace(self, patterns=None))
+        del found["patterns"]
+        return found
 
     def write(self, path: Path) -> None:
         """Write it as Parquet: the fields of a row as columns, all else in the file's metadata.
