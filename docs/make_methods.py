@@ -1,6 +1,6 @@
-"""docs/methods.md -> the same with the output of every spec on it. `make docs` runs it.
+"""Pages that show what commands print -> the same with the output of every command. `make docs` runs it.
 
-After each block
+After each command that stands below the spec it is for, or names one of `specs/`,
 
     circuitgraph run NAME.yaml
 
@@ -23,26 +23,29 @@ import typer
 
 from circuitgraph.cli import app
 
-PAGE = Path(__file__).with_name("methods.md")
+PAGES = tuple(Path(__file__).with_name(f"{name}.md") for name in ("methods", "attribution", "four-techniques"))
 SHOWN = re.compile(
-    r"```yaml\n(?P<spec>(?:(?!```)[^\n]*\n)*)```\n\n"
+    r"(?:```yaml\n(?P<spec>(?:(?!```)[^\n]*\n)*)```\n\n)?"
     r"(?P<command>    circuitgraph [^\n]*)\n\n"
     r"<!-- output -->\n(?P<output>(?:(?:    [^\n]*)?\n)*)"
 )
 
 
-def shown(text: str) -> Iterator[tuple[str, str, str]]:
+def shown(text: str) -> Iterator[tuple[str | None, str, str]]:
     """Spec, command and the output that the page shows, for each command on it."""
     for found in SHOWN.finditer(text):
         output = "\n".join(line.removeprefix("    ") for line in found["output"].strip("\n").splitlines())
         yield found["spec"], found["command"].strip(), output
 
 
-def printed(spec: str, command: str, directory: Path) -> str:
+def printed(spec: str | None, command: str, directory: Path) -> str:
     """What a command prints for a spec, run in a directory that may be written to."""
-    (directory / "spec.yaml").write_text(spec, encoding="utf-8")
     words = [str(directory / word) if word.endswith(".yaml") else word for word in shlex.split(command)[1:]]
-    words = [str(directory / "spec.yaml") if i == 1 else word for i, word in enumerate(words)]
+    if spec is None:
+        words[1] = str(PAGES[0].parents[1] / shlex.split(command)[2])
+    else:
+        words[1] = str(directory / "spec.yaml")
+        (directory / "spec.yaml").write_text(spec, encoding="utf-8")
     if words[0] == "run":
         words += ["--out", str(directory / "run")]
     out = StringIO()
@@ -58,10 +61,12 @@ def page(text: str) -> str:
         with TemporaryDirectory() as directory:
             output = printed(found["spec"], found["command"], Path(directory))
         lines = "\n".join(f"    {line}".rstrip() for line in output.splitlines())
-        return f"```yaml\n{found['spec']}```\n\n{found['command']}\n\n<!-- output -->\n\n{lines}\n\n"
+        spec = "" if found["spec"] is None else f"```yaml\n{found['spec']}```\n\n"
+        return f"{spec}{found['command']}\n\n<!-- output -->\n\n{lines}\n\n"
 
     return SHOWN.sub(write, text)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")

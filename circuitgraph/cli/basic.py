@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from circuitgraph.judging import Verdicts
     from circuitgraph.results.records import RunResult
 
+ATTRIBUTED = 8
+"""Rows of an attribution that `run` prints."""
 MOST_SHOWN = 200
 """Of more experiments than this, `plan` shows one of each kind."""
 
@@ -198,11 +200,13 @@ def run(
     if as_json:
         print_json(_run_report(result))
         return
-    from circuitgraph.tables import ranked_table
+    from circuitgraph.tables import attribution_tables, ranked_table
 
     if result.screening is not None:
         typer.echo(f"{result.screening}\n")
     typer.echo(ranked_table(result, 30 if top is None or screen is not None else top))
+    if result.attribution is not None:
+        typer.echo(f"\n{attribution_tables(result.attribution, ATTRIBUTED)}")
     note(f"\ntables, drawing and provenance: {directory}/")
     if (directory / "plots").is_dir():
         note(f"plots of its sweeps: {directory}/plots/")

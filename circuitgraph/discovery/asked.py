@@ -38,6 +38,8 @@ def bare_spec(checked: Checked) -> CircuitSpec:
         "nodes": (NodeSpec(node=("input",)),),
         "groups": {},
         "attention": None,
+        "attribution": None,
+        "estimate": None,
         "baseline": None,
         "circuit": CircuitSection(),
     }

@@ -95,6 +95,8 @@ def found_spec(
             "circuit": CircuitSection(),
             "baseline": None,
             "attention": None,
+            "attribution": None,
+            "estimate": None,
             "discover": None,
         }
     ).in_directory(directory_of(checked))

@@ -22,7 +22,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.metrics.readout import Readout, token_table
 from circuitgraph.nodes import Address, Position
-from circuitgraph.plans.types import Counterfactual, Experiment, Plan, Recorded, Swap, Value
+from circuitgraph.plans.types import Counterfactual, Experiment, Plan, Swap, Value
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.spec.model import BaseRun, PluginSpec
 
@@ -157,8 +157,12 @@ def bind_batches(
     if needs_other and not prompts.paired:
         raise InputError(f"'{needs_other[0].label}' needs a corrupted prompt in every pair")
     positions = {metric.position for metric in metrics}
+    known: set[Address] = set()
     for experiment in plan.experiments:
         for address in addresses_of(experiment):
+            if address in known:
+                continue
+            known.add(address)
             if problem := shape.problem_with(address.node):
                 raise InputError(f"'{experiment.label}': {problem}")
             positions |= {p for p in (address.position, address.output) if p is not None}
@@ -172,16 +176,15 @@ def bind_batches(
 
 
 def addresses_of(experiment: Experiment) -> tuple[Address, ...]:
-    """Every address an experiment writes or records."""
-    found: dict[Address, None] = {}
+    """Every address an experiment writes or records, as often as it does."""
+    found: list[Address] = []
     for write in experiment.writes:
-        match write:
-            case Value(address) | Recorded(address):
-                found[address] = None
-            case Swap(senders, port):
-                found.update(dict.fromkeys((*senders, port)))
+        if isinstance(write, Swap):
+            found += (*write.senders, write.port)
+        else:
+            found.append(write.address)
     for isolation in experiment.isolations:
-        found.update(dict.fromkeys(isolation.record))
+        found += isolation.record
     return tuple(found)
 
 
@@ -189,13 +192,10 @@ def kept_of(experiment: Experiment) -> set[Position]:
     """The positions at which something is not replaced."""
     found: set[Position] = set()
     for write in experiment.writes:
-        match write:
-            case Value(kept=kept):
-                found.update(kept)
-            case Swap(kept=several):
-                found.update(position for kept in several for position in kept)
-            case Recorded():
-                pass
+        if isinstance(write, Value):
+            found.update(write.kept)
+        elif isinstance(write, Swap):
+            found.update(position for kept in write.kept for position in kept)
     return found
 
 

@@ -211,8 +211,9 @@ def _norm(component: Any) -> Map:
     if isinstance(module, nn.Identity) or own:
         return module
     eps = float(getattr(component.config, "eps", 1e-5))
-    width = tuple(module.weight.shape)
-    if not component.uses_rms_norm:
-        return partial(functional.layer_norm, normalized_shape=width, weight=module.weight, bias=module.bias, eps=eps)
-    weight = 1.0 + module.weight if component.uses_weight_offset else module.weight
-    return partial(functional.rms_norm, normalized_shape=width, weight=weight, eps=eps)
+    weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))  # some toys' norms have neither
+    if component.uses_rms_norm and component.uses_weight_offset and weight is not None:
+        weight = 1.0 + weight
+    if component.uses_rms_norm:
+        return lambda x: functional.rms_norm(x, x.shape[-1:], weight, eps)
+    return lambda x: functional.layer_norm(x, x.shape[-1:], weight, bias, eps)

@@ -60,7 +60,20 @@ def _reaches(a: Node, b: Node, shape: ModelShape) -> bool:
 
 def why_no_estimate(experiment: Experiment, shape: ModelShape, method: EstimateMethod) -> str | None:
     """Why an experiment cannot be estimated by a method; None if it can."""
+    if method is EstimateMethod.EAP and _is_plain(experiment):
+        return None
     return next(_reasons(experiment, shape, method), None)
+
+
+def _is_plain(experiment: Experiment) -> bool:
+    """Whether it is an edge from one node to another, of which there may be very many."""
+    isolations, written = experiment.isolations, experiment.propagate.writes
+    if len(isolations) != 1 or len(written) != 1 or not isinstance(written[0], Recorded):
+        return False
+    senders, receivers = isolations[0].writes, isolations[0].record
+    if len(senders) != 1 or len(receivers) != 1:
+        return False
+    return not isinstance(senders[0].address.node, _FOUND) and not isinstance(receivers[0].node, _FOUND)
 
 
 def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) -> Iterator[str]:

@@ -195,7 +195,7 @@ def _vjp(function: Map, stream: Tensor, gradient: Tensor) -> Tensor:
     found = []
     for some in gradient.split(step):
         with torch.enable_grad():
-            x = stream.detach().expand(len(some), *stream.shape).clone().requires_grad_()
+            x = stream.detach().expand(len(some), *stream.shape).requires_grad_()
             (one,) = torch.autograd.grad(function(x), x, some)
         found.append(one)
     return torch.cat(found)
