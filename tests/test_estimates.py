@@ -349,16 +349,18 @@ def test_along_its_own_change_an_edge_becomes_exact(exact, family):
         node("a1.h2"),
         node("m0@B"),
         node(["a0.h1", "m1"]),
+        edge("a0.h1", "a2.h2<q>", path=PathKind.THROUGH_MLPS),
+        edge(["input", "a0.h2"], "logits", path=PathKind.THROUGH_MLPS),
     ]
     if model.shape.grouped:
         claims[1] = edge("a0.h1@B", "a2.h2<q>@B")
     expected = np.stack([item.effect for item in literal(model, claims)])
-    errors = [np.abs(estimates(model, claims, "eap-ig-edges", n) - expected).max(axis=1) for n in (3, 12)]
+    errors = [np.abs(estimates(model, claims, "eap-ig-edges", n) - expected).max(axis=1) for n in (6, 24)]
     size = np.abs(expected).max(axis=1)
-    assert (size[[0, 2, 3, 5, 6]] > 1e-4).all()
+    assert (size[[0, 2, 3, 5, 6, 8, 9]] > 1e-4).all()
     # Midpoints: four times the steps, a sixteenth of the error.
     assert (errors[1] <= errors[0] / 8 + 1e-9).all()
-    assert (errors[1] <= 3e-2 * size + 1e-9).all()
+    assert (errors[1] <= 1e-2 * size + 1e-9).all()
 
 
 def test_along_the_way_of_the_input(exact):
@@ -455,7 +457,6 @@ def test_what_cannot_be_estimated_is_said(tiny_model):
         (edge("a0.h1", "a1.h2<q>"), "atp", "atp estimates nodes; for edges write method: eap"),
         (edge("a0.h1", ["a1.h2<k>", "a2.h0<q>"]), "eap", "own view of shared keys or values, joined with others"),
         (edge("a0.h1", "a1.h2<k>"), "eap-ig-edges", "name the shared head"),
-        (edge("a0.h1", "a1.h2<q>", path=PathKind.THROUGH_MLPS), "eap-ig-edges", "follows path: direct"),
         (node("r1.mid"), "eap-ig-activations", "the stream between attention and MLP"),
     ):
         with pytest.raises(RefusedError, match=reason):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from circuitgraph.graph.shape import ModelShape
@@ -88,7 +88,7 @@ def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) 
     if any(_own_view(write.address, shape, isinstance(write, Recorded)) for write in together):
         yield "one query head's own view of shared keys or values, joined with others; name the shared head (a0.kv0<k>)"
     if method is EstimateMethod.EAP_IG_EDGES:
-        yield from _edge_reasons(experiment, shape, terms)
+        yield from _edge_reasons(experiment, shape)
     if method is EstimateMethod.EAP_IG_INPUTS and any(_by_name(source) for source in experiment.sources):
         yield "eap-ig-inputs needs the source of every token; with align: name there is none"
     for term in terms:
@@ -108,9 +108,7 @@ def _nodes(experiment: Experiment) -> Iterator[Node]:
     yield from (address.node for isolation in experiment.isolations for address in isolation.record)
 
 
-def _edge_reasons(experiment: Experiment, shape: ModelShape, terms: Sequence[Term]) -> Iterator[str]:
-    if any(term.through for term in terms):
-        yield "eap-ig-edges follows path: direct"
+def _edge_reasons(experiment: Experiment, shape: ModelShape) -> Iterator[str]:
     if any(isinstance(write, Swap) for write in experiment.propagate.writes):
         yield "eap-ig-edges follows one change; edges patched together have several"
     written = [write for write in experiment.propagate.writes if not isinstance(write, Swap)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitgraph.plotting.labels import file_name, plain
 from circuitgraph.plotting.values import Quantity
+from circuitgraph.spec.model import EstimateMethod
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import RunResult
@@ -22,8 +23,11 @@ UNITS = {
 
 
 def effect_on(result: RunResult, metric: str) -> Quantity:
-    """The effect of an experiment on a metric: patched − base."""
+    """The effect of an experiment on a metric: patched − base; or an estimate of it, as is then said."""
     name = plain(metric, 40)
+    methods = sorted({row.executor for row in result.rows if row.metric == metric} & set(EstimateMethod))
+    if methods:
+        return Quantity(f"effect on {name}, estimated by {', '.join(methods)}", unit_of(result, metric), "", "")
     return Quantity(f"effect on {name}", unit_of(result, metric), f"raises {name}", f"lowers {name}")
 
 

@@ -23,6 +23,7 @@ from circuitgraph.execute.spots import Spot, input_spots, value_spots
 from circuitgraph.models.bridge import Write
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.models.slopes import START
+from circuitgraph.nodes import MLP, Address, Input
 from circuitgraph.plans.types import Value
 from circuitgraph.spec.model import BaseRun, EstimateMethod
 
@@ -112,20 +113,46 @@ def _edge(
     model = estimator.model
     deltas = Deltas(model, estimator.batch, estimator.reads, base)
     changes = deltas.stream(b.senders, estimator.values(base, b.item.draw))
-    change = together(changes)
     streams = Pulls(model, values, {}, {})
     writes: dict[Site, Write] = {}
     moved: dict[int, Tensor] = {}
     put: dict[Site, list[tuple[Spot, Tensor, Tensor | None]]] = {}
-    for receiver in (estimator.receivers[asked.receiver] for asked in b.asked):
+    for asked in b.asked:
+        receiver = estimator.receivers[asked.receiver]
         at = model.shape.read_at(receiver.node)
-        moved[at] = streams.stream(at) + point * change
+        if asked.through:
+            moved |= _followed(estimator, streams, changes, receiver, point)
+        else:
+            moved[at] = streams.stream(at) + point * together(changes)
         for spot in input_spots(receiver, model.shape):
             where = estimator.batch.mask(receiver.position)
             put.setdefault(spot.site, []).append((spot, _recorded(estimator, spot, moved[at]), where))
     for site, some in put.items():
         writes[site] = _puts(some)
     return writes, moved
+
+
+def _followed(
+    estimator: Estimator, streams: Pulls, changes: Mapping[int, Tensor], receiver: Address, share: float
+) -> dict[int, Tensor]:
+    """The residual stream at each point up to a receiver, with a share of a change, and MLPs on the way responding."""
+    shape, lean = estimator.model.shape, estimator.model.lean
+    answering = {shape.read_at(MLP(layer)): layer for layer in shape.mlps_between(Input(), receiver.node)}
+    landing = {point: share * change for point, change in changes.items()}
+    change, moved = torch.zeros_like(streams.stream(0)), dict[int, Tensor]()
+    for point in range(shape.read_at(receiver.node) + 1):
+        if point % 2 and (shape.parallel or not shape.mlps):
+            continue
+        change = change + landing.get(point, 0)
+        before = streams.stream(point)
+        moved[point] = before + change
+        if point in answering:
+            layer = answering[point]
+            with torch.no_grad():
+                answer = lean.mlps[layer](moved[point]) - lean.mlps[layer](before)
+            lands = shape.written_at(MLP(layer))
+            landing[lands] = landing.get(lands, 0) + answer
+    return moved
 
 
 def _recorded(estimator: Estimator, spot: Spot, stream: Tensor) -> Tensor:
