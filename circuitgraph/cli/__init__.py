@@ -11,12 +11,16 @@ import sys
 
 import typer
 
-from circuitgraph.cli import (  # noqa: F401 (importing a module of commands registers them)
-    basic,
-    finding,
-    judging,
-    reading,
-)
+# Importing a module of commands registers them, in the order in which --help lists them.
+from circuitgraph.cli import checking  # noqa: F401
+
+# isort: split
+from circuitgraph.cli import measuring, picturing  # noqa: F401
+
+# isort: split
+from circuitgraph.cli import finding, judging, reading  # noqa: F401
+
+# isort: split
 from circuitgraph.cli.shared import UsageError, app, note
 from circuitgraph.errors import CircuitGraphError, InputError, ResourceError, VerdictError
 
