@@ -102,7 +102,7 @@ def test_coarse_units_are_sums_of_fine_ones(tiny_model, family):
             assert np.allclose(heads[f"m{layer}"], whole[f"m{layer}"], atol=0)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama"])
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "qwen2", "qwen3", "mistral", "opt", "phi", "gptj"])
 def test_it_is_what_transformer_lens_decomposes(tiny_model, checkpoint, family):
     """TransformerLens decomposes models whose norms are folded into the weights.
 
