@@ -16,7 +16,7 @@ from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import names_at, token_texts
 from circuitgraph.results.attention import AttentionTable, attention_table
-from circuitgraph.results.attribution import AttributionTable, Summands, attribution_table
+from circuitgraph.results.attribution import AttributionTable, attribution_table
 from circuitgraph.results.patterns import AttentionPatterns
 from circuitgraph.spec.model import BaseRun
 from circuitgraph.spec.overrides import Options
@@ -130,19 +130,8 @@ def attribution_of(
     metrics = bind_metrics(found.spec.metrics)
     left_out = [metric.column for i, metric in enumerate(metrics) if i not in reading.metrics]
     not_linear = [f"not taken apart, as not linear in the logits: {', '.join(left_out)}"] if left_out else []
-    taken = take_apart(model, prompts, metrics, reading, progress)
     return attribution_table(
-        [
-            Summands(
-                each.metric,
-                each.at,
-                tuple((part.name, part.kind, part.layer, part.token) for part in each.parts),
-                each.values,
-                each.metrics,
-                each.residue,
-            )
-            for each in taken
-        ],
+        take_apart(model, prompts, metrics, reading, progress),
         name=found.spec.name,
         model=found.location.name,
         of=reading.of.value,

@@ -13,14 +13,14 @@ import yaml
 
 import circuitgraph as cg
 from circuitgraph.errors import AuditError, InputError, NotFiniteError, RefusedError, SpecError
-from circuitgraph.execute.attribution import TakenApart, take_apart
+from circuitgraph.execute.attribution import take_apart
 from circuitgraph.execute.bind import bind_metrics
 from circuitgraph.graph.reading import AttributionReading
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.frozen import freeze
 from circuitgraph.nodes import Position, parse_position
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.results.attribution import AttributionTable, Summands, attribution_table
+from circuitgraph.results.attribution import AttributionTable, Part, Summands, attribution_table
 from circuitgraph.spec.kinds import PluginSpec
 from circuitgraph.spec.model import AttributionOf, BaseRun, Unit
 from tests.measuring import edge, measure_all
@@ -34,15 +34,13 @@ CAPPED = ("gemma2",)
 UNCAPPED = tuple(family for family in FAMILIES if family not in CAPPED)
 
 
-def taken(
-    model, unit=Unit.HEAD, of=AttributionOf.CLEAN, at=None, tokens=None, prompts=PROMPTS
-) -> tuple[TakenApart, ...]:
+def taken(model, unit=Unit.HEAD, of=AttributionOf.CLEAN, at=None, tokens=None, prompts=PROMPTS) -> tuple[Summands, ...]:
     positions = None if at is None else tuple(map(parse_position, at))
     split = None if tokens is None else tuple(map(parse_position, tokens))
     return take_apart(model, PROMPTS, METRICS, AttributionReading((0, 1), unit, of, positions, split))
 
 
-def by_label(found: TakenApart) -> dict[str, np.ndarray]:
+def by_label(found: Summands) -> dict[str, np.ndarray]:
     labels = [part.name if part.token is None else f"{part.name} {part.token}" for part in found.parts]
     assert len(set(labels)) == len(labels)
     return dict(zip(labels, found.values, strict=True))
@@ -142,10 +140,10 @@ def test_it_is_what_transformer_lens_decomposes(tiny_model, checkpoint, family):
 
 
 def test_shares_and_intervals_of_the_table_by_hand():
-    parts = (("a0.h0", "head", 0, None), ("m0", "mlp", 0, None))
+    parts = (Part("a0.h0", "head", 0), Part("m0", "mlp", 0))
     values = np.array([[30.0, 32.0, 31.0], [-1.0, -1.0, -1.0]])
     metric = values.sum(axis=0)
-    found = Summands("logit_diff", "END", parts, values, metric, 0.0)
+    found = Summands("logit_diff", "END", parts, values, metric)
     table = attribution_table([found], name="hand", model="none", of="clean", unit="head")
     head, mlp = table.rows
     assert (head.value, head.share, head.std_error) == (31.0, pytest.approx(31 / 30), pytest.approx(1 / 3**0.5))
@@ -284,7 +282,7 @@ def test_the_table(tmp_path):
 
 
 def test_not_a_number_is_named():
-    found = Summands("logit_diff", "END", (("a0.h0", "head", 0, None),), np.array([[1.0, np.nan]]), np.ones(2), 0.0)
+    found = Summands("logit_diff", "END", (Part("a0.h0", "head", 0),), np.array([[1.0, np.nan]]), np.ones(2))
     with pytest.raises(NotFiniteError, match=r"of logit_diff to a0.h0 is not finite in 1 of 2 prompts, first pair 2"):
         attribution_table([found], name="x", model="y", of="clean", unit="head")
 

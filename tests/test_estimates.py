@@ -409,6 +409,33 @@ def along_inputs(model, pair, steps, share=3e-5):
     return total
 
 
+def test_along_the_way_of_a_layer_its_edges(exact):
+    """Runs in which all heads of layer 0 are between both prompts' values; the edge's own change stays whole."""
+    model, steps, share = exact("gpt2"), 3, 3e-5
+    claims: list[Claim] = [edge("a0.h1", "a2.h2<k>")]
+    found = estimates(model, claims, "eap-ig-activations", steps)
+    expected = np.zeros_like(found)
+    z, stream, k = Site(SiteKind.Z, 0), Site(SiteKind.RESID_PRE, 2), Site(SiteKind.K, 2)
+    for p, pair in enumerate(PROMPTS.pairs):
+        ids = torch.tensor([pair.clean])
+        clean, other = (model.run(torch.tensor([side]), reads=[z]).reads[z] for side in (pair.clean, pair.corrupted))
+        changed = clean.clone()
+        changed[:, :, 1] = other[:, :, 1]
+        delta = model.write(z, changed) - model.write(z, clean)
+        for n in range(steps):
+            between = {z: lambda _old, a=clean + (n + 0.5) / steps * (other - clean): a}
+            there = model.run(ids, reads=[stream], writes=between).reads[stream]
+
+            def metric(e, between=between, there=there, ids=ids, delta=delta, pair=pair):
+                value = model.port(k, there + e * delta)
+                put = {**between, k: lambda old: Spot(k, 2).put(old, value, None)}
+                row = model.run(ids, writes=put).logits[0, -1]
+                return float(row[list(pair.answers)].mean() - row[list(pair.wrong_answers)].mean())
+
+            expected[0, p] += (metric(share) - metric(-share)) / (2 * share * steps)
+    assert_close(found, expected, claims, model)
+
+
 def test_along_the_way_of_a_whole_layer_its_node_becomes_exact(exact):
     model = exact("gpt2")
     claims: list[Claim] = [node("a1"), node("m0"), node("r1"), node("input")]

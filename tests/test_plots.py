@@ -241,7 +241,7 @@ def test_an_attribution_is_a_map_of_heads_and_mlps(result):
 def split_table() -> AttributionTable:
     parts = tuple((f"a0.h{h}", "head", 0, token) for h in range(2) for token in ("IO", "else"))
     values = np.arange(24, dtype=float).reshape(4, 6) - 9
-    found = [Summands("logit_diff", at, parts, values, values.sum(axis=0), 0.0) for at in ("END", "S2")]
+    found = [Summands("logit_diff", at, parts, values, values.sum(axis=0)) for at in ("END", "S2")]
     return attribution_table(found, name="x", model="m", of="clean", unit="head")
 
 

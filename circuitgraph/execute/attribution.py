@@ -9,7 +9,6 @@ The direction is that of W_U, mean over answers less mean over wrong answers; no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from circuitgraph.models.frozen import freeze
 from circuitgraph.models.sites import Site, SiteKind
 from circuitgraph.nodes import Position
 from circuitgraph.prompts.pairs import PromptSet
+from circuitgraph.results.attribution import Part, Summands
 from circuitgraph.spec.model import AttributionOf, BaseRun, Unit
 
 MOST_FLOATS = 2**25
@@ -39,42 +39,13 @@ SIDES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One summand: `embed`, `a3.h1`, `m2.n17`, `a3.bias`, `norm.bias` …; of a head also the token attended to."""
-
-    name: str
-    kind: str
-    layer: int | None = None
-    token: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class TakenApart:
-    """One metric read at one position: the summands, per pair, and the metric itself. float64."""
-
-    metric: str
-    at: str
-    parts: tuple[Part, ...]
-    values: NDArray[np.float64]
-    """[parts, pairs]"""
-    metrics: NDArray[np.float64]
-    """[pairs]"""
-
-    @property
-    def residue(self) -> float:
-        """The largest difference between sum and metric, relative to the size of what is added up."""
-        size = np.maximum(np.abs(self.values).sum(axis=0), np.abs(self.metrics)).max(initial=0)
-        return float(np.abs(self.values.sum(axis=0) - self.metrics).max(initial=0) / max(size, 1e-30))
-
-
 def take_apart(
     model: TransformerModel,
     prompts: PromptSet,
     metrics: Sequence[BoundMetric],
     reading: AttributionReading,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[TakenApart, ...]:
+) -> tuple[Summands, ...]:
     """Every metric of a reading, at each position that is asked for, as a sum.
 
     `progress` is called with (prompts read, prompts in all).
@@ -100,7 +71,7 @@ def take_apart(
             done += len(rows)
             progress(done, total)
     taken = tuple(
-        TakenApart(metric.column, str(position), *sums.result())
+        Summands(metric.column, str(position), *sums.result())
         for (metric, position), sums in zip(readouts, found, strict=True)
     )
     tolerance = TOLERANCE.get(model.dtype, 5e-2)

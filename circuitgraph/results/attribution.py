@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,18 +147,32 @@ def check_output(path: str | Path) -> None:
     check_writable(Path(path))
 
 
+class Part(NamedTuple):
+    """One summand: `embed`, `a3.h1`, `m2.n17`, `a3.bias`, `norm.bias` …; of a head also the token attended to."""
+
+    name: str
+    kind: str
+    layer: int | None = None
+    token: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Summands:
-    """One metric at one position, per prompt: (name, kind, layer, token) of each part, and arrays in float64."""
+    """One metric read at one position: the summands, per pair, and the metric itself. float64."""
 
     metric: str
     at: str
-    parts: tuple[tuple[str, str, int | None, str | None], ...]
+    parts: tuple[Part, ...]
     values: NDArray[np.float64]
     """[parts, pairs]"""
     metrics: NDArray[np.float64]
     """[pairs]"""
-    residue: float
+
+    @property
+    def residue(self) -> float:
+        """The largest difference between sum and metric, relative to the size of what is added up."""
+        size = np.maximum(np.abs(self.values).sum(axis=0), np.abs(self.metrics)).max(initial=0)
+        return float(np.abs(self.values.sum(axis=0) - self.metrics).max(initial=0) / max(size, 1e-30))
 
 
 def attribution_table(
