@@ -27,8 +27,10 @@ from circuitgraph.plans import Plan, build_plan
 from circuitgraph.plans.schedule import Executor, parts_of
 from circuitgraph.plans.work import PromptShape
 from circuitgraph.prompts.pairs import PromptSet
-from circuitgraph.prompts.tokens import first_tokens
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.prompts.tokens import first_tokens, token_texts
 from circuitgraph.results import Measured, check_finite, provenance
+from circuitgraph.results.prompts import Prompt
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.stats import sample_warning
@@ -275,6 +277,30 @@ class Prepared:
             executor=self.executor.value if self.estimate is None else self.estimate.method.value,
             schedule=self.settings.to_json(),
             threads=self.settings.threads,
+        )
+
+    def kept_prompts(self) -> tuple[Prompt, ...]:
+        """The prompts as a run keeps them."""
+        directory = self.checked.location.path
+        tokenizer = None if directory is None else load_tokenizer(directory)
+
+        def texts(ids: Sequence[int]) -> tuple[str, ...]:
+            return tuple(token_texts(ids, tokenizer))
+
+        return tuple(
+            Prompt(
+                clean=pair.clean,
+                corrupted=pair.corrupted,
+                answers=pair.answers,
+                wrong_answers=pair.wrong_answers,
+                positions=pair.positions,
+                cluster=pair.cluster,
+                clean_tokens=texts(pair.clean),
+                corrupted_tokens=None if pair.corrupted is None else texts(pair.corrupted),
+                answer_tokens=texts(pair.answers),
+                wrong_answer_tokens=texts(pair.wrong_answers),
+            )
+            for pair in self.prompts.pairs
         )
 
     def _tokens(self, plan: Plan) -> dict[str, Any]:

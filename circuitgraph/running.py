@@ -106,6 +106,7 @@ class Running(Prepared):
             result = self._result(measured, rows, baseline, warnings, readouts, origin, str(directory.path))
             directory.finish(
                 rows,
+                prompts=result.prompts,
                 baseline=baseline,
                 attention=attention,
                 attribution=attribution,
@@ -219,5 +220,6 @@ class Running(Prepared):
             attention=readouts[0],
             attribution=readouts[1],
             screening=self._screening([row for row in rows if row.metric == self.metrics[0].column]),
+            prompts=self.kept_prompts(),
             audit=None if self.audit is None else self.audit.findings,
         )

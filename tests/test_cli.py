@@ -133,7 +133,8 @@ def test_run_prints_a_table_and_where_the_files_are(circuitgraph, spec, tmp_path
     assert shown == [*expected, "… 4 more"]
     assert "runs/tiny" in ended.err
     files = {path.name for path in (tmp_path / "runs" / "tiny").iterdir()}
-    assert files == {"run.json", "spec.yaml", "parts", "edges.parquet", "effects.parquet", "circuit.svg"}
+    tables = {"prompts.jsonl", "edges.parquet", "effects.parquet"}
+    assert files == tables | {"run.json", "spec.yaml", "parts", "circuit.svg"}
     assert (tmp_path / "runs" / "tiny" / "spec.yaml").read_text() == spec.read_text()
 
 

@@ -33,6 +33,7 @@ from circuitgraph.results import (
 from circuitgraph.results.columns import read_measured, read_rows, write_effects, write_part, write_rows
 from circuitgraph.results.lock import DirectoryLock
 from circuitgraph.results.manifest import Status, read_manifest
+from circuitgraph.results.prompts import Prompt, read_prompts, write_prompts
 from circuitgraph.results.provenance import sha256_file, sha256_text, versions
 from circuitgraph.spec import load
 from circuitgraph.stats import intervals, normalized
@@ -713,3 +714,22 @@ def test_reading_and_writing_import_no_torch():
         "print([m for m in ('torch', 'pandas', 'pyarrow', 'networkx') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+# Prompts ----------------------------------------------------------------------------------------
+
+
+def test_prompts_are_kept_as_they_were_read(tmp_path):
+    alone = Prompt((0, 4), None, (5,), (), {"END": 1}, None, ("<s>", ' "a\n'), None, (" b",), ())
+    pair = replace(alone, corrupted=(0, 6), corrupted_tokens=("<s>", " é"), cluster="#1", wrong_answers=(7,))
+    write_prompts(tmp_path / "prompts.jsonl", [alone, pair])
+    assert read_prompts(tmp_path / "prompts.jsonl") == (alone, pair)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"clean": [1]}', '{"unknown": 1}'])
+def test_damaged_prompts_name_the_line(line, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    write_prompts(path, [Prompt((0,), None, (5,), (), {}, None, ("a",), None, ("b",), ())])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(FileError, match=r"prompts\.jsonl: line 2 is damaged"):
+        read_prompts(path)

@@ -3,7 +3,8 @@
     run.json          format version, status, error, warnings, and the provenance that was handed in
     spec.yaml         the spec as it was run
     parts/00001.parquet …   measured so far, experiment × metric × pair; each part whole or not there
-    edges.parquet     the table                            ┐
+    prompts.jsonl     the prompts, token by token          ┐
+    edges.parquet     the table                            │
     effects.parquet   every pair's values                  ├ at the end
     baseline.parquet  random edges, if they are asked for  │
     attention.parquet what heads attend to, the same       │
@@ -48,6 +49,7 @@ from circuitgraph.results.manifest import (
     MANIFEST,
     PARTS,
     PLOTS,
+    PROMPTS,
     SCREENING,
     SPEC,
     Status,
@@ -55,6 +57,7 @@ from circuitgraph.results.manifest import (
     identity,
     inspect,
 )
+from circuitgraph.results.prompts import Prompt, write_prompts
 from circuitgraph.results.provenance import now, sha256_text
 from circuitgraph.results.records import Measured, Row
 from circuitgraph.results.screening import Screening
@@ -193,6 +196,7 @@ class RunDirectory:
         self,
         rows: Sequence[Row],
         *,
+        prompts: Sequence[Prompt] = (),
         baseline: Sequence[Row] = (),
         clusters: Sequence[str] | None = None,
         warnings: Sequence[str] = (),
@@ -206,6 +210,7 @@ class RunDirectory:
 
         Args:
             rows: the table; each row's values per pair are taken from the parts.
+            prompts: what it was measured on.
             baseline: the table of random edges.
             draw: gives the SVG text; called when the tables are on disk.
             plots: file name → what is in it.
@@ -214,6 +219,8 @@ class RunDirectory:
             FileError: a file cannot be written.
         """
         found = {(item.id, item.metric): item for item in self.measured()}
+        if prompts:
+            write_prompts(self._at / PROMPTS, prompts)
         write_rows(self._at / EDGES, rows)
         write_effects(self._at / EFFECTS, [found[row.id, row.metric] for row in rows], clusters)
         if baseline:
@@ -320,6 +327,7 @@ def _check_only_ours(path: Path) -> None:
         SCREENING,
         DRAWING,
         PLOTS,
+        PROMPTS,
         lock.NAME,
     }
     with file_errors("read", path):

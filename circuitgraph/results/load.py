@@ -20,11 +20,13 @@ from circuitgraph.results.manifest import (
     EDGES,
     EFFECTS,
     MANIFEST,
+    PROMPTS,
     SCREENING,
     SPEC,
     Status,
     read_manifest,
 )
+from circuitgraph.results.prompts import read_prompts
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import Findings, RunResult
 from circuitgraph.results.screening import Screening
@@ -59,6 +61,7 @@ def load_run(path: str | Path) -> RunResult:
         attention=AttentionTable.read(attention) if (attention := directory / ATTENTION).exists() else None,
         attribution=AttributionTable.read(taken) if (taken := directory / ATTRIBUTION).exists() else None,
         screening=Screening.read(found) if (found := directory / SCREENING).exists() else None,
+        prompts=read_prompts(kept) if (kept := directory / PROMPTS).exists() else (),
         audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
 

@@ -18,6 +18,7 @@ MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
 EDGES, EFFECTS, BASELINE, DRAWING = "edges.parquet", "effects.parquet", "baseline.parquet", "circuit.svg"
 ATTENTION, ATTRIBUTION = "attention.parquet", "attribution.parquet"
 SCREENING, PLOTS = "screening.parquet", "plots"
+PROMPTS = "prompts.jsonl"
 IDENTITY = {
     "spec_sha256": "spec",
     "plan_sha256": "plan",

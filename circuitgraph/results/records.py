@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.prompts import Prompt
     from circuitgraph.results.screening import Screening
 
 
@@ -142,6 +143,8 @@ class RunResult:
     """What components write towards the metric, where the spec has `attribution:`."""
     screening: Screening | None = None
     """The estimates that chose what was measured, where a run was screened."""
+    prompts: tuple[Prompt, ...] = ()
+    """What it was measured on, in the order of the values of `effects`; empty for runs of versions that kept none."""
 
     @property
     def primary(self) -> tuple[Row, ...]:
