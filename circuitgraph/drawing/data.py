@@ -148,6 +148,7 @@ def _scene(scene: Scene) -> Attributes:
         "arrows": [
             {
                 "id": arrow.id,
+                **({"ids": list(arrow.ids)} if arrow.ids else {}),
                 "tail": arrow.tail,
                 "head": arrow.head,
                 "port": arrow.port,

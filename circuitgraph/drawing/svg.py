@@ -100,7 +100,9 @@ def _line(curve: tuple[Point, ...], tip: tuple[Point, ...] | None, stroke: Strok
 
 
 def _arrow(arrow: Arrow) -> str:
-    data = f' data-id="{arrow.id}" data-sender={quoteattr(arrow.sender)} data-receiver={quoteattr(arrow.receiver)}'
+    ids = " ".join(arrow.ids or (arrow.id,))
+    sender, receiver = quoteattr(one_line(arrow.sender)), quoteattr(one_line(arrow.receiver))
+    data = f' data-id="{ids}" data-sender={sender} data-receiver={receiver}'
     return f"<g{data}><title>{clean(arrow.tooltip)}</title>{_line(arrow.curve, arrow.tip, arrow.stroke)}</g>"
 
 
