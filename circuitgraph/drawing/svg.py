@@ -45,7 +45,10 @@ def clean(text: str) -> str:
 
 def number(value: float) -> str:
     """At most two decimals, no trailing zeros, no negative zero."""
-    return f"{round(value, 2) + 0.0:.2f}".rstrip("0").removesuffix(".")
+    text = f"{value:.2f}"
+    if text.endswith("0"):
+        text = text[:-3] if text.endswith("00") else text[:-1]
+    return "0" if text == "-0" else text
 
 
 def _points(points: tuple[Point, ...]) -> str:
