@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -118,7 +118,7 @@ def crossed(picture: Scene) -> int:
     count = 0
     for one, other in combinations(lines, 2):
         sides = [one[y] > other[y] for y in sorted(one.keys() & other.keys()) if abs(one[y] - other[y]) > 0.1]
-        count += sum(a != b for a, b in zip(sides, sides[1:], strict=False))
+        count += sum(a != b for a, b in pairwise(sides))
     return count
 
 
