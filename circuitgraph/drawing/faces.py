@@ -149,11 +149,15 @@ def _tooltip(folded: Folded, spot: Spot, found: Finding) -> str:
     for id_ in folded.diagram.experiments.get(spot, ()):
         if row := found.rows.get(id_):
             how = f" ({said(unusual[id_])})" if unusual[id_] else ""
-            lines.append(f"{isolated(row.label)}{how}: {row.metric} {interval(row)}, n = {row.n}{judged(row)}")
+            lines.append(
+                f"{isolated(row.label)}{how}: {isolated(row.metric)} {interval(row)}, n = {row.n}{judged(row)}"
+            )
     inner = folded.inside.get(spot, ())
     if inner:
         lines.append(f"{len(inner)} edge{'s' if len(inner) > 1 else ''} between its members:")
-        lines += [_inner(arc.id, f"{arc.sender} → {arc.receiver}", found) for arc in inner]
+        lines += [
+            _inner(arc.id, f"{isolated(str(arc.sender))} → {isolated(str(arc.receiver))}", found) for arc in inner
+        ]
     return "\n".join(filter(None, lines))
 
 

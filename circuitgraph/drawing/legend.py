@@ -26,7 +26,7 @@ from circuitgraph.drawing.style import (
 )
 from circuitgraph.drawing.tags import SIZE as TAG
 from circuitgraph.drawing.tags import tag
-from circuitgraph.drawing.text import fill, one_line, width
+from circuitgraph.drawing.text import fill, isolated, width
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
 from circuitgraph.spec.model import BaseRun, EstimateMethod, PathKind
@@ -110,7 +110,7 @@ def _samples(graph: CircuitGraph, found: Finding, drawn: Finding) -> list[list[t
     if not found.rows:
         return [[(Stroke(NEUTRAL, 1.4), "hypothesised edge, not measured")]]
     seen = {color_of(row) for row in drawn.rows.values()}
-    metric = one_line(next(iter(found.rows.values())).metric)
+    metric = isolated(next(iter(found.rows.values())).metric)
     kinds = [
         (Stroke(POSITIVE, 2.6), f"positive: patching raises {metric}"),
         (Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: patching lowers {metric}"),
@@ -144,7 +144,7 @@ def _sentences(graph: CircuitGraph, found: Finding, drawn: Finding, style: Style
         row = next(iter(found.rows.values()))
         counts = sorted({row.n for row in found.rows.values()})
         pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-        name, size = one_line(row.metric), "effect" if _is_distance(found) else "|effect|"
+        name, size = isolated(row.metric), "effect" if _is_distance(found) else "|effect|"
         meaning = f"effect = {name}(patched) − {name}(base)"
         if row.executor in list(EstimateMethod):
             meaning = f"effect on {name}, ESTIMATED by {row.executor} from gradients, not measured"

@@ -66,13 +66,13 @@ def said(settings: Mapping[str, str]) -> str:
 
 def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
     stroke = found.stroke(arc.id, crowded=len(drawn.arcs) > CROWD)
-    lines = [f"{arc.sender} → {arc.receiver}"]
-    if claim_label(arc.claim) != lines[0]:
+    lines = [f"{isolated(str(arc.sender))} → {isolated(str(arc.receiver))}"]
+    if claim_label(arc.claim) != f"{arc.sender} → {arc.receiver}":
         lines.append(claim_label(arc.claim))
     if unusual := drawn.unusual[arc.id]:
         lines.append(said(unusual))
     if row := found.rows.get(arc.id):
-        lines.append(f"{row.metric}: {interval(row)}, n = {row.n}{judged(row)}")
+        lines.append(f"{isolated(row.metric)}: {interval(row)}, n = {row.n}{judged(row)}")
     elif found.rows:
         lines.append("not measured")
     return Arrow(
@@ -166,7 +166,7 @@ def _face(drawn: Diagram, spot: Spot, label: str, rect: Rect, has_ports: bool, f
     lines = [str(spot)]
     for row in measured:
         how = f" ({said(drawn.unusual[row.id])})" if drawn.unusual[row.id] else ""
-        lines.append(f"{isolated(row.label)}{how}: {row.metric} {interval(row)}, n = {row.n}{judged(row)}")
+        lines.append(f"{isolated(row.label)}{how}: {isolated(row.metric)} {interval(row)}, n = {row.n}{judged(row)}")
     return Panel(rect, fill, border, 5.0, tuple(texts), "\n".join(lines))
 
 

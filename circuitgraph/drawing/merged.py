@@ -12,7 +12,7 @@ from circuitgraph.drawing.layout import port_name
 from circuitgraph.drawing.marks import arrowhead, cut, said
 from circuitgraph.drawing.scene import Arrow, Panel, Rect, Text
 from circuitgraph.drawing.style import PAPER, Finding, interval
-from circuitgraph.drawing.text import width
+from circuitgraph.drawing.text import isolated, width
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
@@ -75,12 +75,15 @@ def _arrow(
 def _tooltip(keys: Mapping[Spot, str], arc: Arc, port: str, arcs: Sequence[Arc], found: Finding, how: str) -> str:
     """The members, strongest first."""
     count = f"{len(arcs)} edge{'s' if len(arcs) > 1 else ''}"
-    lines = [f"{keys[arc.tail]} → {keys[arc.head]}{f' <{port}>' if port else ''}: {count}", how]
+    ends = f"{isolated(keys[arc.tail])} → {isolated(keys[arc.head])}"
+    lines = [f"{ends}{f' <{port}>' if port else ''}: {count}", how]
     inorder = sorted(arcs, key=lambda each: found.rank.get(each.id, len(found.rank)))
     for each in inorder[:MOST_LINES]:
         row = found.rows.get(each.id)
-        measured = "" if not found.rows else ": not measured" if row is None else f": {row.metric} {interval(row)}"
-        lines.append(f"{each.sender} → {each.receiver}{measured}")
+        measured = (
+            "" if not found.rows else ": not measured" if row is None else f": {isolated(row.metric)} {interval(row)}"
+        )
+        lines.append(f"{isolated(str(each.sender))} → {isolated(str(each.receiver))}{measured}")
     if len(inorder) > MOST_LINES:
         lines.append(f"and {len(inorder) - MOST_LINES} more")
     return "\n".join(filter(None, lines))

@@ -101,11 +101,18 @@ def each_line(text: str) -> str:
 def fit(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     """The text, cut with an ellipsis where it is wider than `limit`."""
     text = one_line(text)
-    if width(text, size, bold=bold) <= limit:
+    most = 40 + int(8 * limit / size)  # characters: of longer texts the rest is not even measured
+    if len(text) <= most and width(text, size, bold=bold) <= limit:
         return text
+    text = text[:most]
     while text and width(text + ELLIPSIS, size, bold=bold) > limit:
         text = text[:-1]
-    return text.rstrip() + ELLIPSIS
+    return _closed(text.rstrip() + ELLIPSIS)
+
+
+def _closed(text: str) -> str:
+    """Text that was cut, with its last isolate closed."""
+    return text + END_OF_ISOLATE * (text.count(ISOLATE) - text.count(END_OF_ISOLATE))
 
 
 def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
@@ -121,12 +128,14 @@ def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False
 
 def fill(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
     """The text in at most `lines` lines, each as full as it can be; the rest is cut off."""
-    words, done = one_line(text).split(" "), list[str]()
+    most = lines * (40 + int(8 * limit / size))  # characters: what is longer is cut off in any case
+    words, done = one_line(text)[:most].split(" "), list[str]()
+    space = width(" ", size, bold=bold)
     while words and words != [""]:
         if len(done) == lines - 1:
             return (*done, fit(" ".join(words), size, limit, bold=bold))
-        taken = 1
-        while taken < len(words) and width(" ".join(words[: taken + 1]), size, bold=bold) <= limit:
+        taken, wide = 1, width(words[0], size, bold=bold)
+        while taken < len(words) and (wide := wide + space + width(words[taken], size, bold=bold)) <= limit:
             taken += 1
         done.append(fit(" ".join(words[:taken]), size, limit, bold=bold))
         words = words[taken:]
