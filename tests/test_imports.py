@@ -55,7 +55,8 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation graph judging prepared prompts running reading results drawing screening unrolled plotting",
+    "api": "discovery evaluation graph judging prepared prompts running reading results drawing screening unrolled "
+    "plotting",
     "cli": "__init__ api checks discovery evaluation explaining judging plotting spec plans prepared results tables "
     "unrolled",
     "plotting": "results",
