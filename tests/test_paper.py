@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
 from circuitgraph.nodes import Position, parse
 from tests.render_graphs import GRAPHS, edge, graph, group, inside, ioi, mini, row, rows
+from tests.test_docs import script
 
 FIRST, SECOND = group("low", "a0.h1 a0.h10", "Low heads", "what they do"), group("high", "a2.h0 a2.h1")
 
@@ -145,3 +147,21 @@ def test_a_spec_is_drawn_with_the_tokens_of_its_first_prompt(tmp_path: Path) -> 
     assert ">S2<" in text
     assert text.count(">“") == 2
     assert ">“" not in api.render("specs/ioi-gpt2.yaml", tmp_path / "y.svg", style="paper").read_text()
+
+
+PICTURES = script("make_pictures")
+DRAWN = PICTURES.commands(PICTURES.PAGE.read_text(encoding="utf-8"))
+
+
+def test_the_pages_pictures_of_specs_are_what_its_commands_draw(tmp_path: Path) -> None:
+    """`make docs` draws them again, those of runs too."""
+    found = PICTURES.draw(tmp_path, [command for command in DRAWN if command.startswith("render specs/")])
+    assert set(found) == {"ioi-gpt2.svg", "ioi-gpt2-paper.svg"}
+    for name, path in found.items():
+        assert path.read_text() == (PICTURES.IMAGES / name).read_text()
+
+
+def test_every_picture_of_the_page_has_its_command() -> None:
+    page = PICTURES.PAGE.read_text(encoding="utf-8")
+    shown = re.findall(r'images/([\w-]+\.(?:svg|png))[)"]', page)
+    assert shown == [command.split(" -o ")[1].split()[0] for command in DRAWN if command.startswith("render")]

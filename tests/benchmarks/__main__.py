@@ -1,10 +1,11 @@
 """Speed beside TransformerLens, in one process on the same weights, prompts and threads.
 
-    python -m tests.benchmarks [--speed] [--growth] [--memory] [--estimates] [--drawing] [--quick] [--markdown] [--device cuda]
-                               [--prompts 8x16,32x64] [--rounds 3] [--threads 2] [--cpu-time]
+    python -m tests.benchmarks [--speed] [--growth] [--memory] [--estimates] [--drawing] [--quick] [--markdown]
+                               [--device cuda] [--prompts 8x16,32x64] [--rounds 3] [--threads 2] [--cpu-time]
 
-Sections: --drawing (how long pictures take), --speed (what is measured where none is named), --growth (how the cost grows with edges, pairs, tokens and
-layers), --memory (predicted beside measured) and --estimates (gradients of all edges, and what they take).
+Sections: --speed (what is measured where none is named), --growth (how the cost grows with edges, pairs, tokens and
+layers), --memory (predicted beside measured), --estimates (gradients of all edges, and what they take) and --drawing
+(how long pictures take).
 """
 
 from __future__ import annotations
