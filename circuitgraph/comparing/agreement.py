@@ -2,7 +2,11 @@
 
 Correlations are over the matched experiments: these are what is asked about, and are not resampled. What is resampled
 are prompt pairs (whole clusters where pairs have clusters), of which all effects are means: in paired runs the same
-pairs for both, otherwise each run's own.
+pairs for both, otherwise each run's own. Intervals are the 2.5 and 97.5 percentiles of what the resamples give
+(Efron 1979), widened to hold the value itself: they say by how much it depends on the prompts that were drawn.
+
+Noise of the means makes ranks less alike than the effects themselves are, and resampling does not take that back. How
+much so can be read from `halves`: the rank correlation of a run with itself, between two halves of its prompts.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ FEWEST = 200
 MOST_NUMBERS = 4_000_000
 """Experiments × resamples: of very many experiments the prompts are resampled less often, but FEWEST times."""
 AT_ONCE = 65_536
+SPLITS, FEWER_SPLITS, MANY = 50, 10, 5000
+"""How often prompts are split in halves; for MANY experiments and more, how often then."""
 SEED = 0
 
 Progress = Callable[[int, int], None]
@@ -62,8 +68,33 @@ def agreement(
     )
     shares = overlaps(np.abs(means[0]), np.abs(means[1]))
     return Agreement(
-        units, resamples, pearson, spearman, kendall, spearman_size, kendall_size, tuple(map(float, shares))
+        n=units,
+        resamples=resamples,
+        pearson=pearson,
+        spearman=spearman,
+        kendall=kendall,
+        spearman_size=spearman_size,
+        kendall_size=kendall_size,
+        overlap=tuple(map(float, shares)),
+        halves_a=halves(a),
+        halves_b=halves(b),
     )
+
+
+def halves(side: Pairs) -> float | None:
+    """The mean rank correlation between means over two random halves of the prompts (or clusters); None: too few."""
+    sums, sizes = _units(side)
+    count, units = sums.shape
+    if count < 4 or units < 2:
+        return None
+    stream = np.random.default_rng([SEED, count, 2])
+    found: list[Floats] = []
+    for _ in range(SPLITS if units < MANY else FEWER_SPLITS):
+        some = np.zeros((1, count))
+        some[0, stream.permutation(count)[: count // 2]] = 1.0
+        found.append(spearman_of(ranked(_means(some, sums, sizes)), ranked(_means(1 - some, sums, sizes))))
+    mean = float(np.mean(found))
+    return None if np.isnan(mean) else mean
 
 
 def _correlations(x: Floats, y: Floats) -> Floats:

@@ -19,6 +19,8 @@ from circuitgraph.results.records import Row, RunResult
 from circuitgraph.stats import benjamini_hochberg, intervals
 from circuitgraph.stats.intervals import Floats, Intervals
 
+MANY_SHARED = 0.1
+"""Unpaired runs that share more than this part of their prompts are told of."""
 QUANTITIES = ("auto", *(quantity.value for quantity in Quantity))
 Progress = Callable[[int, int], None]
 
@@ -301,7 +303,7 @@ def _sample_warnings(a: RunResult, b: RunResult, labels: tuple[str, str], togeth
             f"'{without[0]}' kept no prompts, so that differences are unpaired: intervals are right, and wider than "
             "they would be if the prompts are the same; run it anew to have them paired"
         ]
-    if shared := shared_prompts(a, b):
+    if (shared := shared_prompts(a, b)) > len(b.prompts) * MANY_SHARED:
         return [
             f"{shared} of the {len(b.prompts)} clean prompts of '{labels[1]}' are in '{labels[0]}' too, but pair by "
             "pair they are not the same: differences are unpaired, as if all prompts were different ones"

@@ -159,6 +159,10 @@ class Agreement:
     overlap: tuple[float, ...]
     """At k = 1 … n: the share of the k largest by size of one run that are among the k largest of the other."""
 
+    halves_a: float | None
+    """Spearman between means over two halves of A's prompts: what A's own noise leaves of a correlation of 1."""
+    halves_b: float | None
+
     def chance(self, k: int) -> float:
         """What the overlap at k is expected to be for two orders that have nothing to do with each other: k / n."""
         return k / self.n
