@@ -27,13 +27,13 @@ from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
     from circuitgraph.discovery.records import Discovery
-    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
     from circuitgraph.plotting import Picture
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.records import RunResult
 
 EXECUTORS = tuple(executor.value for executor in Executor)
@@ -210,8 +210,8 @@ def test(
     if any(claim.expect is not None for claim in found.graph.claims):
         result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
     if found.spec.circuit.expect is not None:
-        from circuitgraph.evaluation.curve import CurveKind
         from circuitgraph.evaluation.measure import Evaluating  # imports torch
+        from circuitgraph.results.evaluated import CurveKind
 
         only = {"circuits": 0, "curve": CurveKind.NONE, "minimality": False}
         evaluation = Evaluating(spec, overrides, progress, **only).result()
@@ -352,6 +352,7 @@ def evaluate(
     """Measure the circuit of a spec as a whole: faithfulness, completeness, minimality (docs/evaluate.md).
 
     Args:
+        spec: or a run directory: the circuit of the spec that was run, kept there as evaluation.json.
         random: how many random circuits to compare with; None = as the spec says.
         curve: `hypothesis` (its edges, ranked by what dropping each one does), `all` (every edge of the model, ranked
             by its exact effect: one experiment each), or `none`.
@@ -361,13 +362,19 @@ def evaluate(
         SpecError, InputError: everything that is wrong with the spec, and with its edges as one circuit.
         ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
         NotFiniteError: NaN or infinity in a value; the message names the run.
+        FileError, LockError: the run directory cannot be used.
     """
-    from circuitgraph.evaluation.curve import CurveKind
+    from circuitgraph.evaluation.of_run import evaluate_run, is_run
+    from circuitgraph.results.evaluated import CurveKind
 
     if curve not in list(CurveKind):
         raise InputError(f"'{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
     if random is not None and random < 0:
         raise InputError(f"random is a number of circuits, not {random}")
+    if isinstance(spec, str | Path) and is_run(spec):
+        if overrides:
+            raise InputError(f"{spec} is a finished run, whose spec is not overridden; evaluate the spec instead")
+        return evaluate_run(spec, progress, circuits=random, curve=CurveKind(curve))
     from circuitgraph.evaluation.measure import Evaluating  # imports torch
 
     return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()

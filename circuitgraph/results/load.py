@@ -13,17 +13,20 @@ from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.columns import read_measured, read_rows
+from circuitgraph.results.evaluated import Evaluation
 from circuitgraph.results.manifest import (
     ATTENTION,
     ATTRIBUTION,
     BASELINE,
     EDGES,
     EFFECTS,
+    EVALUATION,
     MANIFEST,
     PROMPTS,
     SCREENING,
     SPEC,
     Status,
+    other_origin,
     read_manifest,
 )
 from circuitgraph.results.prompts import read_prompts
@@ -62,8 +65,28 @@ def load_run(path: str | Path) -> RunResult:
         attribution=AttributionTable.read(taken) if (taken := directory / ATTRIBUTION).exists() else None,
         screening=Screening.read(found) if (found := directory / SCREENING).exists() else None,
         prompts=read_prompts(kept) if (kept := directory / PROMPTS).exists() else (),
+        evaluation=read_evaluation(directory, manifest),
+        spec_text=(directory / SPEC).read_text(encoding="utf-8"),
         audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
+
+
+def read_evaluation(directory: Path, manifest: Mapping[str, Any]) -> Evaluation | None:
+    """The circuit as a whole, where it was evaluated.
+
+    Raises:
+        FileError: the file is damaged, or of another run.
+    """
+    path = directory / EVALUATION
+    if not path.exists():
+        return None
+    found = Evaluation.read(path)
+    if differing := other_origin(found.provenance, manifest):
+        raise FileError(
+            f"cannot use {path}: it is of another run ({', '.join(differing)}); "
+            f"circuitgraph evaluate {directory} makes it anew"
+        )
+    return found
 
 
 def _saes(manifest: Mapping[str, Any]) -> Mapping[str, Sae]:
