@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitgraph.catalog import MetricParams, metrics
 from circuitgraph.checks import Checked, SpecLike
 from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
@@ -22,6 +21,7 @@ from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
+from circuitgraph.spec.metrics import metric_names
 from circuitgraph.spec.model import CircuitSection, EstimateMethod
 from circuitgraph.spec.overrides import Options
 
@@ -93,16 +93,6 @@ def executor_named(name: str) -> Executor:
     if name not in EXECUTORS:
         raise InputError(f"'{name}' is no executor{did_you_mean(name, EXECUTORS)}")
     return Executor(name)
-
-
-def metric_names(spec: CircuitSpec) -> list[str]:
-    """The metrics of a spec as people say them: `logit_diff at END`."""
-    names = []
-    for metric in spec.metrics:
-        params = metrics.lookup(metric.name).read(metric.parameters)
-        at = params.at if isinstance(params, MetricParams) else "END"
-        names.append(f"{metric.name} at {at}")
-    return names
 
 
 def run(

@@ -49,7 +49,7 @@ def load_run(path: str | Path) -> RunResult:
         raise InputError(
             f"{directory} holds no finished run (status: {manifest.get('status')}); finish it with --resume"
         )
-    graph, plan = _rebuild(directory, manifest)
+    graph, plan = rebuild(directory, manifest)
     rows = read_rows(directory / EDGES)
     return RunResult(
         graph=graph,
@@ -99,7 +99,7 @@ def _saes(manifest: Mapping[str, Any]) -> Mapping[str, Sae]:
     return found
 
 
-def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
+def rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
     """Graph and plan as they were when the run was made."""
     spec = directory / SPEC
     if sha256_file(spec) != manifest.get("spec_sha256"):
