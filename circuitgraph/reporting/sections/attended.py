@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from circuitgraph.plotting.labels import cut
 from circuitgraph.reporting.sections.figures import figure, shown
 from circuitgraph.reporting.sections.markup import Markup, element, joined
-from circuitgraph.reporting.sections.pieces import boxed, folded, paragraph
+from circuitgraph.reporting.sections.pieces import LONGEST, boxed, folded, named, paragraph
 from circuitgraph.reporting.sections.section import Section
 from circuitgraph.results.attention import AttentionRow, AttentionTable
 from circuitgraph.results.records import RunResult
@@ -40,16 +41,16 @@ def _said(table: AttentionTable) -> Iterator[str]:
 
 
 def _grid(table: AttentionTable, lines: Sequence[Sequence[AttentionRow]]) -> Markup:
-    named = any(row.group is not None for row in table.rows)
-    heads = [*(["group"] if named else []), "head", "from", *table.to_positions, "else"]
-    head = element("tr", None, *(element("th", {"scope": "col"}, element("bdi", None, name)) for name in heads))
+    grouped = any(row.group is not None for row in table.rows)
+    heads = [*(["group"] if grouped else []), "head", "from", *table.to_positions, "else"]
+    head = element("tr", None, *(element("th", {"scope": "col"}, named(name)) for name in heads))
     body = []
     last: tuple[str | None, str] | None = None
     for line in lines:
         first = line[0]
         new = last != (first.group, first.head)
         last = (first.group, first.head)
-        group = [element("td", {"class": "s-name"}, element("bdi", None, first.group or ""))] if named else []
+        group = [element("td", {"class": "s-name"}, named(first.group or ""))] if grouped else []
         names = [*group, element("th", {"scope": "row"}, first.head), element("td", None, first.from_position)]
         body.append(element("tr", {"class": "s-first"} if new else None, *names, *map(_cell, line)))
     return element("table", {"class": "s-map s-attention"}, element("thead", None, head), element("tbody", None, *body))
@@ -62,4 +63,4 @@ def _cell(row: AttentionRow) -> Markup:
     interval = "" if row.ci_low is None or row.ci_high is None else f" [{row.ci_low:.3f}, {row.ci_high:.3f}]"
     level = min(round(10 * row.weight), 10)
     title = f"{row.head}, {row.from_position} → {to}: {row.weight:.4f}{interval}"
-    return element("td", {"class": f"s-w{level}", "title": title}, figure(row.weight, 2))
+    return element("td", {"class": f"s-w{level}", "title": cut(title, 2 * LONGEST)}, figure(row.weight, 2))

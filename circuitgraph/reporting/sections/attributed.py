@@ -9,8 +9,8 @@ from circuitgraph.plotting.values import HeatMap
 from circuitgraph.reporting.sections.bars import Bar, bar_table
 from circuitgraph.reporting.sections.figures import count, figure, percent
 from circuitgraph.reporting.sections.mapped import heat_map
-from circuitgraph.reporting.sections.markup import Markup, element, joined
-from circuitgraph.reporting.sections.pieces import folded, heading, paragraph
+from circuitgraph.reporting.sections.markup import Markup, joined
+from circuitgraph.reporting.sections.pieces import folded, heading, named, paragraph
 from circuitgraph.reporting.sections.section import Section
 from circuitgraph.results.attribution import AttributionTable, Total
 from circuitgraph.results.records import RunResult
@@ -40,7 +40,7 @@ def _attributed(table: AttributionTable, total: Total) -> Iterator[Markup]:
         "a reading, not the effect of anything. ", count(table.n, "prompt"), ".",
     )  # fmt: skip
     bars = [
-        Bar(element("bdi", None, row.label), row.value, row.ci_low, row.ci_high, (percent(row.share, sign=True),))
+        Bar(named(row.label), row.value, row.ci_low, row.ci_high, (percent(row.share, sign=True),))
         for row in ranked[:MOST]
     ]
     yield bar_table(bars, ("component", "writes, 95 % interval", "share"), first=FIRST, noun="more components")

@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from circuitgraph.plotting.labels import cut
 from circuitgraph.reporting.sections.figures import shown
 from circuitgraph.reporting.sections.markup import Markup, element
+from circuitgraph.reporting.sections.pieces import LONGEST
 
 WIDE = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 38.0
@@ -105,12 +107,18 @@ class Chart:
 
     def dot(self, x: float, y: float, kind: str, title: str, radius: float = 3.2) -> None:
         """A dot at a place of the page, with what it is."""
-        self.add(element("circle", {"class": kind, "cx": x, "cy": y, "r": radius}, element("title", None, title)))
+        self.add(
+            element(
+                "circle", {"class": kind, "cx": x, "cy": y, "r": radius}, element("title", None, cut(title, LONGEST))
+            )
+        )
 
     def diamond(self, x: float, y: float, kind: str, title: str, size: float = 6.5) -> None:
         """A mark that stands out."""
         corners = [(x, y - size), (x + size, y), (x, y + size), (x - size, y)]
-        self.add(element("polygon", {"class": kind, "points": _points(corners)}, element("title", None, title)))
+        self.add(
+            element("polygon", {"class": kind, "points": _points(corners)}, element("title", None, cut(title, LONGEST)))
+        )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
         """A line between two places of the page."""

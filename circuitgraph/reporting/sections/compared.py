@@ -9,7 +9,7 @@ from circuitgraph.reporting.sections.bars import Bar, bar_table
 from circuitgraph.reporting.sections.charts import Axis, Chart, Swarm
 from circuitgraph.reporting.sections.figures import count, digits_of, figure, percent
 from circuitgraph.reporting.sections.markup import Markup, element, joined
-from circuitgraph.reporting.sections.pieces import boxed, facts, folded, paragraph, table
+from circuitgraph.reporting.sections.pieces import boxed, facts, folded, named, paragraph, table
 from circuitgraph.reporting.sections.section import Section
 from circuitgraph.results.records import Row, RunResult
 from circuitgraph.results.screening import Estimated, Screening
@@ -87,7 +87,7 @@ def _scatter(found: Screening) -> Iterator[Markup]:
 def _estimates(found: Screening) -> Markup:
     digits = digits_of(row.estimate for row in found.rows)
     rows = [
-        (element("bdi", None, row.label), figure(row.rank, 0), figure(row.estimate, digits, sign=True),
+        (named(row.label), figure(row.rank, 0), figure(row.estimate, digits, sign=True),
          "not measured" if row.effect is None else figure(row.effect, digits, sign=True))
         for row in _told(found)
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def baseline_section(result: RunResult, prefix: str) -> Section | None:
         element("div", {"class": "s-charts"}, _strip(result, ranked)),
         paragraph(f"Size of the effect on {ranked[0].metric}: dots are random edges, diamonds the hypothesis."),
         bar_table(
-            [Bar(element("bdi", None, row.label), (row.percentile or 0.0) / 100, exact=True,
+            [Bar(named(row.label), (row.percentile or 0.0) / 100, exact=True,
                  cells=(figure(row.percentile_of, 0), figure(row.effect, sign=True))) for row in ranked[:MOST_ROWS]],
             ("experiment", "smaller among them", "random edges", "effect"), shares=True, signed=False,
             marks=(0.0, 1.0), noun="more experiments",

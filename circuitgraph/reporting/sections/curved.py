@@ -8,7 +8,7 @@ from circuitgraph.drawing.style import MINUS
 from circuitgraph.reporting.sections.charts import Axis, Chart, Swarm
 from circuitgraph.reporting.sections.figures import count, figure, percent
 from circuitgraph.reporting.sections.markup import Markup, element, joined
-from circuitgraph.reporting.sections.pieces import boxed, folded, paragraph, table
+from circuitgraph.reporting.sections.pieces import boxed, folded, named, paragraph, table
 from circuitgraph.results.evaluated import Curve, CurveKind, CurvePoint, RandomCircuits, Share
 
 DOT = 3.2
@@ -146,7 +146,7 @@ def _points_table(curve: Curve, of: str) -> Markup:
 
 
 def _ranking(curve: Curve) -> Markup:
-    names = [element("li", None, element("bdi", None, name)) for name in curve.ranking[:200]]
+    names = [element("li", None, named(name)) for name in curve.ranking[:200]]
     more = len(curve.ranking) - len(names)
     rest = [paragraph(f"and {more:,} more")] if more > 0 else []
     return joined(element("ol", {"class": "s-ranking"}, *names), *rest)

@@ -10,7 +10,7 @@ from circuitgraph.reporting.sections.bars import Bar, bar_table
 from circuitgraph.reporting.sections.curved import curve_charts, random_chart
 from circuitgraph.reporting.sections.figures import count, figure, percent
 from circuitgraph.reporting.sections.markup import Markup, element, joined
-from circuitgraph.reporting.sections.pieces import folded, heading, paragraph
+from circuitgraph.reporting.sections.pieces import folded, heading, named, paragraph
 from circuitgraph.reporting.sections.section import Section
 from circuitgraph.results.evaluated import DropKind, Dropped, Evaluation, Expected, MetricScores, Share
 from circuitgraph.results.records import RunResult
@@ -150,7 +150,7 @@ def _dropped(found: Evaluation, kind: DropKind, items: list[Dropped]) -> Markup:
     counted = kind is not DropKind.EDGE and found.of == Of.EDGES
     bars = [
         Bar(
-            element("bdi", None, item.name),
+            named(item.name),
             item.change.value,
             item.change.low,
             item.change.high,

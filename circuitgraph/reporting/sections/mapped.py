@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from circuitgraph.plotting.labels import cut
 from circuitgraph.plotting.sweeps import heat_maps
 from circuitgraph.plotting.values import Cell, Column, HeatMap, Panel
 from circuitgraph.reporting.sections.figures import digits_of, figure, shown
 from circuitgraph.reporting.sections.markup import Markup, element, joined
-from circuitgraph.reporting.sections.pieces import boxed, folded, heading, paragraph
+from circuitgraph.reporting.sections.pieces import LONGEST, boxed, folded, heading, named, paragraph
 from circuitgraph.reporting.sections.section import Section
 from circuitgraph.results.records import RunResult
 
@@ -65,7 +66,7 @@ def _grid(panel: Panel, found: HeatMap) -> Markup:
     heads = [element("th", {"scope": "col"}, *_column(column)) for column in panel.columns]
     head = element("tr", None, element("th", {"class": "s-corner"}, corner), *heads)
     body = [
-        element("tr", None, element("th", {"scope": "row"}, element("bdi", None, name)),
+        element("tr", None, element("th", {"scope": "row"}, named(name)),
                 *(_cell(cell, found.limit, digits) for cell in cells))
         for name, cells in zip(panel.rows, panel.cells, strict=True)
     ]  # fmt: skip
@@ -81,8 +82,8 @@ def any_above(columns: Sequence[Column]) -> bool:
 
 
 def _column(column: Column) -> list[Markup]:
-    above = [element("small", None, element("bdi", None, column.above))] if column.above else []
-    return [*above, element("bdi", None, column.label)]
+    above = [element("small", None, named(column.above))] if column.above else []
+    return [*above, named(column.label)]
 
 
 def _cell(cell: Cell | None, limit: float, digits: int) -> Markup:
@@ -90,7 +91,7 @@ def _cell(cell: Cell | None, limit: float, digits: int) -> Markup:
         return element("td", {"class": "s-none"})
     interval = "" if cell.low is None or cell.high is None else f" [{shown(cell.low)}, {shown(cell.high)}]"
     kind = level_class(cell.value, limit) + ("" if cell.undecided or cell.low is None else " s-sure")
-    return element("td", {"class": kind, "title": f"{cell.name}: {shown(cell.value)}{interval}"},
+    return element("td", {"class": kind, "title": f"{cut(cell.name, LONGEST)}: {shown(cell.value)}{interval}"},
                    figure(cell.value, digits))  # fmt: skip
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from circuitgraph.plotting.labels import cut
 from circuitgraph.reporting.sections.markup import Child, Markup, element
+
+LONGEST = 120
+"""Characters of a name that are shown."""
+
+
+def named(text: str) -> Markup:
+    """What something is called; of a very long name, the beginning."""
+    return element("bdi", None, cut(text, LONGEST))
 
 
 def paragraph(*children: Child, kind: str = "s-said") -> Markup:

@@ -14,7 +14,7 @@ from circuitgraph.plans.schedule import Executor
 from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.reporting.sections.figures import count, figure
 from circuitgraph.reporting.sections.markup import Child, Markup, element, joined
-from circuitgraph.reporting.sections.pieces import boxed, facts, folded, heading, paragraph, table
+from circuitgraph.reporting.sections.pieces import boxed, facts, folded, heading, named, paragraph, table
 from circuitgraph.reporting.sections.section import Section
 from circuitgraph.results.records import Row, RunResult
 from circuitgraph.spec import CircuitSpec
@@ -26,7 +26,7 @@ FIRST, MOST = 3, 20
 
 def plan_section(result: RunResult, prefix: str) -> Section:
     """What was done, and what it took."""
-    physical = None if _estimated(result) else physical_of_run(result)
+    physical = None if _estimated(result) or not result.prompts else physical_of_run(result)
     html = joined(
         facts(_counted(result)),
         heading("What is done for an experiment"),
@@ -62,8 +62,8 @@ def _counted(result: RunResult) -> Iterator[tuple[str, Child]]:
 
 
 def _metrics(result: RunResult) -> list[str]:
-    settings = result.provenance.get("settings", {}).get("spec")
-    return list(result.metrics) if settings is None else metric_names(CircuitSpec.model_validate(settings))
+    known = "spec" in result.provenance.get("settings", {})
+    return metric_names(_spec(result)) if known else list(result.metrics)
 
 
 def _explained(result: RunResult) -> Iterator[Markup]:
@@ -85,24 +85,27 @@ def _stages(result: RunResult, row: Row) -> Markup:
         said = f"{experiment.repeat} draws, effects averaged"
         told.append(element("div", None, element("dt", None, "repeat"), element("dd", None, said)))
     effect = joined(" ", element("span", {"class": "s-soft"}, f"{row.metric} ", figure(row.effect, sign=True)))
-    return element("div", {"class": "s-stages"}, element("p", None, element("b", None, row.label), effect),
+    return element("div", {"class": "s-stages"}, element("p", None, element("b", None, named(row.label)), effect),
                    element("dl", None, *told))  # fmt: skip
 
 
 def physical_of_run(result: RunResult) -> Physical:
-    """What the run's plan costs on its prompts; without them, what can be told from the plan alone."""
-    columns, shape = None, PromptShape(())
-    if result.prompts:
-        pairs = tuple(
-            Pair(p.clean, p.corrupted, p.answers, p.wrong_answers, p.positions, start=p.positions.get("BOS", -1) + 1)
-            for p in result.prompts
-        )
-        settings = CircuitSpec.model_validate(result.provenance["settings"]["spec"])
-        read = {getattr(catalog.lookup(m.name).read(m.parameters), "position", None) for m in settings.metrics}
-        shape = PromptShape.of(PromptSet(pairs), read=len(read))
-        if all(catalog.lookup(metric.name).answers_only for metric in settings.metrics):
-            columns = max(len(pair.answers) + len(pair.wrong_answers) for pair in pairs)
+    """What the run's plan costs on its prompts, which must be known."""
+    pairs = tuple(
+        Pair(p.clean, p.corrupted, p.answers, p.wrong_answers, p.positions, start=p.positions.get("BOS", -1) + 1)
+        for p in result.prompts
+    )
+    entries = [(metric, catalog.lookup(metric.name)) for metric in _spec(result).metrics]
+    read = {getattr(entry.read(metric.parameters), "position", None) for metric, entry in entries}
+    columns = None
+    if all(entry.answers_only for _, entry in entries):
+        columns = max(len(pair.answers) + len(pair.wrong_answers) for pair in pairs)
+    shape = PromptShape.of(PromptSet(pairs), read=len(read))
     return physical_of(result.plan, result.graph.shape, shape, Executor(result.provenance["executor"]), columns)
+
+
+def _spec(result: RunResult) -> CircuitSpec:
+    return CircuitSpec.model_validate(result.provenance["settings"]["spec"])
 
 
 def _cost(found: Physical) -> Iterator[Markup]:
