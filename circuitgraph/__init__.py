@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         discover,
         evaluate,
         explain,
+        export,
+        import_circuit,
         load,
         load_run,
         plan,
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
-    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "export", "import_circuit",
+    "load", "load_run", "plan", "plot", "render", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -56,8 +58,8 @@ _HOME = {
 __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
     "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "export", "import_circuit",
+    "load", "load_run", "plan", "plot", "render", "run", "test",
 ]  # fmt: skip
 
 

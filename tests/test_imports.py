@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, str] = {
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "plotting": "errors graph nodes spec drawing",
     "tables": "graph results spec",
+    "interchange": "drawing errors graph models nodes results spec",
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
     "explaining": "catalog checks execute plans",
@@ -55,7 +56,8 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation graph judging prepared running reading results drawing screening unrolled plotting",
+    "api": "discovery evaluation graph interchange judging prepared running reading results drawing screening "
+    "unrolled plotting",
     "cli": "__init__ api checks discovery evaluation explaining judging plotting spec plans prepared results tables "
     "unrolled",
     "plotting": "results",
@@ -68,7 +70,7 @@ LIBRARIES: dict[str, str] = {
     "transformers": "models",
     "huggingface_hub": "models",
     "safetensors": "models",
-    "torch": "models metrics execute prepared",
+    "torch": "models metrics execute prepared interchange",
     "networkx": "graph",
     "graphviz": "drawing",
     "pygraphviz": "drawing",
@@ -78,7 +80,7 @@ LIBRARIES: dict[str, str] = {
     "matplotlib": "plotting",
     "tokenizers": "prompts",
     "yaml": "spec",
-    "pydantic": "catalog spec prompts checks",
+    "pydantic": "catalog spec prompts checks interchange",
     "pydantic_core": "spec",
     "typer": "cli",
     "rich": "cli",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.compose import Layout, scene
-from circuitgraph.drawing.data import graphml, node_link
+from circuitgraph.drawing.data import attributed, graphml, node_link
 from circuitgraph.drawing.dot import dot
 from circuitgraph.drawing.raster import raster
 from circuitgraph.drawing.scene import Scene
@@ -58,14 +58,14 @@ def render(
     if layout not in list(Layout):
         raise InputError(f"'{layout}' is no layout{did_you_mean(layout, Layout)}")
     if suffix == ".graphml":  # all edges and no picture
-        _write(target, graphml(graph, finding(graph, rows)).encode())
+        _write(target, graphml(attributed(graph, finding(graph, rows))).encode())
         return target
     drawn = scene(graph, rows, title=title, layout=Layout(layout), positions=positions)
     match suffix:
         case ".dot":
             content = dot(drawn).encode()
         case ".json":
-            content = node_link(graph, finding(graph, rows), drawn).encode()
+            content = node_link(attributed(graph, finding(graph, rows)), drawn).encode()
         case _:
             return save(drawn, target)
     _write(target, content)
