@@ -223,7 +223,7 @@ def write_matrix(path: Path, graph: ScoredGraph) -> None:
     inside = torch.zeros((rows, columns), dtype=torch.bool)
     for edge, mark in graph.edges.items():
         at = row[edge.sender], column[edge.target]
-        scores[at] = mark.score or 0.0
+        scores[at] = 0.0 if mark.score is None else mark.score
         inside[at] = bool(mark.in_graph)
     nodes = [bool(graph.nodes.get(node, Mark()).in_graph) for node in row]
     content: dict[str, Any] = {
