@@ -272,7 +272,7 @@ def test_a_path_through_mlps_where_none_lies_between_is_the_direct_one(tmp_path)
 
 def test_shared_keys_have_no_place_and_each_head_s_view_has(tmp_path):
     grouped = ModelShape(2, 4, 2, d_model=16)
-    with pytest.raises(InputError, match="share; there each query head has its own: a9.h6<k>"):
+    with pytest.raises(InputError, match="there each query head has its own"):
         cg.export(run_on(graph(edge("a0.h1", "a1.kv1<k>"), shape=grouped)), tmp_path / "x.json", "eap-json")
     own = graph(edge("a0.h1", "a1.h3<k>"), shape=grouped)
     assert list(content_of(cg.export(run_on(own), tmp_path / "x.json", "eap-json")).edges) == [
@@ -364,8 +364,8 @@ def test_what_the_file_does_not_say_is_said_in_the_spec(tmp_path):
     assert "does not say which difference they are" in made.text
     with pytest.raises(InputError, match="layers: 2, and the model named has 4"):
         cg.import_circuit(path, model="ioi-mini")
+    cg.import_circuit(path, tmp_path / "spec.yaml")
     with pytest.raises(cg.SpecError, match="'name-the-model' is no model"):
-        cg.import_circuit(path, tmp_path / "spec.yaml")
         cg.check(tmp_path / "spec.yaml")
     told = cg.import_circuit(path, direction="importance").content
     assert isinstance(told, ScoredGraph)
@@ -517,7 +517,8 @@ def test_tables_come_back_cell_by_cell(labels, effects, tmp_path_factory):
     circuit = graph(*claims, shape=SMALL)
     result = run_of(circuit, [0.0] * 3)
     rows = tuple(
-        replace(row, label=label, effect=effect) for row, label, effect in zip(result.rows, labels, effects, strict=True)
+        replace(row, label=label, effect=effect)
+        for row, label, effect in zip(result.rows, labels, effects, strict=True)
     )
     path = tmp_path_factory.mktemp("trip") / "table.csv"
     round_trip(replace(result, rows=rows), path, "csv")
@@ -598,7 +599,7 @@ def test_the_format_is_told_by_the_ending_where_it_can_be(tmp_path):
     assert cg.import_circuit(cg.export(result, tmp_path / "x.csv")).format is Format.CSV
     with pytest.raises(InputError, match="say which: eap-json, mib, networkx-json"):
         cg.export(result, tmp_path / "x.json")
-    with pytest.raises(InputError, match="a file of csv ends in .csv"):
+    with pytest.raises(InputError, match=r"a file of csv ends in \.csv"):
         cg.export(result, tmp_path / "x.json", "csv")
     with pytest.raises(InputError, match="'gexf' is no format that is written"):
         cg.export(result, tmp_path / "x.json", "gexf")

@@ -7,7 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitgraph.errors import FileError, InputError, did_you_mean
+from pydantic import ValidationError
+
+from circuitgraph.errors import CircuitGraphError, FileError, InputError, did_you_mean
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.exporting import direction_named
 from circuitgraph.interchange.formats import Content, FileContent, Format, format_named, read_file
@@ -84,6 +86,7 @@ def import_circuit(
         if idle := [name for name, value in given.items() if value is not None]:
             raise InputError(f"{source} holds prompts; {idle[0]} goes with a file of edges")
         return _pairs(found, found.content, place)
+    shape = shape or _shape_told(found.content, directory)
     found = _chosen(found, source, shape, turn, top, threshold)
     places = None if place is None else _Places(place)
     if place is not None and place.suffix.lower() not in SPEC_ENDINGS:
@@ -126,6 +129,20 @@ def _check_free(place: Path, *, replace: bool) -> None:
 def _shape(model: str | None, directory: Path) -> ModelShape | None:
     """The shape of a model that is named, where it is known here."""
     return None if model is None else read_shape(locate(ModelSpec(name=model), directory))
+
+
+def _shape_told(content: Content, directory: Path) -> ModelShape | None:
+    """The shape of the model that a file of ours names, where that is the model which is known here by the name."""
+    model = content.about.get("model") if isinstance(content, ScoredGraph) else None
+    if not isinstance(content, ScoredGraph) or content.sizes is None or not isinstance(model, dict):
+        return None
+    try:
+        shape = read_shape(locate(ModelSpec.model_validate(model), directory))
+        if shape is not None:
+            _same_model(content.sizes, shape, Path())
+    except (CircuitGraphError, ValidationError):
+        return None
+    return shape
 
 
 def _pairs(found: FileContent, content: Pairs, place: Path | None) -> Imported:

@@ -114,7 +114,7 @@ def is_pruning(value: Any) -> bool:
         return isinstance(value.get("original"), list)
     if not isinstance(value, list) or not value:
         return False
-    return all(_is_pair(entry) for entry in value[:50]) and not any("hook_" in "".join(entry) for entry in value[:50])
+    return _is_pair(value[0]) and "hook_" not in "".join(value[0])
 
 
 def _is_pair(entry: Any) -> bool:

@@ -16,8 +16,11 @@ from circuitgraph.drawing.data import Attributed
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import build_graph
 from circuitgraph.graph.claims import Counterfactual, EdgeClaim, Intervention, Zero, claim_id
+from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.partition import partition_edges
+from circuitgraph.graph.references import References
 from circuitgraph.graph.shape import ModelShape
+from circuitgraph.interchange.eap import LARGEST_SIZE
 from circuitgraph.interchange.entries import Entries, entries_of_graph, entries_of_table, sections
 from circuitgraph.interchange.formats import FileContent
 from circuitgraph.interchange.from_run import MEANINGS
@@ -81,7 +84,8 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
     model = _model(content, wanted, about, notes)
     prompts = _prompts(wanted, about, notes)
     metrics = _metrics(content, about, notes)
-    groups = _groups(content, about, notes)
+    shape = wanted.shape or _declared(model) or _shape_of(content)
+    groups = _groups(content, about, shape, notes)
     spec = CircuitSpec(
         version=1,
         name=wanted.name,
@@ -94,7 +98,6 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
         edges=entries.edges,
         nodes=entries.nodes,
     )
-    shape = wanted.shape or _declared(model) or _shape_of(content)
     if shape is not None:
         _fits(spec, shape, path, wanted)
     return spec, tuple(notes)
@@ -204,7 +207,7 @@ def _metrics(content: Any, about: Mapping[str, Any], notes: list[str]) -> tuple[
     return (MetricSpec.model_validate(METRIC),)
 
 
-def _groups(content: Any, about: Mapping[str, Any], notes: list[str]) -> dict[str, GroupSpec]:
+def _groups(content: Any, about: Mapping[str, Any], shape: ModelShape | None, notes: list[str]) -> dict[str, GroupSpec]:
     named: dict[str, list[str]] = {}
     if isinstance(content, Attributed):
         for node, attributes in content.nodes:
@@ -213,15 +216,28 @@ def _groups(content: Any, about: Mapping[str, Any], notes: list[str]) -> dict[st
     else:
         kept = about.get("groups", {})
         named = kept if isinstance(kept, dict) else {}
+    shape = shape or ModelShape(LARGEST_SIZE, LARGEST_SIZE, LARGEST_SIZE)
     found: dict[str, GroupSpec] = {}
     for name, members in named.items():
-        try:
-            for member in members:
-                parse(str(member))
-            found[str(name)] = GroupSpec.model_validate({"nodes": members})
-        except (ValidationError, InputError, TypeError):
+        group = _group(str(name), members, shape)
+        if group is None:
             notes.append(f"group '{shown(str(name))}' of the file cannot be used")
+        else:
+            found[str(name)] = group
     return found
+
+
+def _group(name: str, members: Any, shape: ModelShape) -> GroupSpec | None:
+    """A group of nodes; None where its name cannot stand in a spec, or a member is no node of the model."""
+    try:
+        group = GroupSpec.model_validate({"nodes": members})
+        for member in group.nodes:
+            parse(member)
+    except (ValidationError, InputError):
+        return None
+    findings = Findings(None)
+    References({name: group}, shape, findings)
+    return None if findings.problems else group
 
 
 def _description(found: FileContent, path: Path, about: Mapping[str, Any]) -> str:

@@ -65,13 +65,16 @@ def unguarded(text: str) -> str:
 def table_text(table: Table) -> str:
     """The table as CSV."""
     columns = [field.name for field in fields(Row)]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*columns, *EXTRA])
+    lines = [",".join([*columns, *EXTRA])]
     for line in table.lines:
         values = [*asdict(line.row).values(), line.address, line.receivers]
-        writer.writerow([_cell(value) for value in values])
-    return buffer.getvalue()
+        lines.append(",".join(_quoted(_cell(value)) for value in values))
+    return "\n".join([*lines, ""])
+
+
+def _quoted(cell: str) -> str:
+    """A cell as CSV has it; csv.writer of Python before 3.13 leaves a carriage return bare."""
+    return '"' + cell.replace('"', '""') + '"' if any(char in cell for char in ',"\r\n') else cell
 
 
 def _cell(value: Any) -> str:
