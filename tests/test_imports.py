@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, str] = {
     "plotting": "errors graph nodes spec drawing",
     "reporting": "catalog drawing plans plotting prompts results spec stats",
     "tables": "graph results spec",
-    "api": "errors spec checks plans",
+    "api": "catalog checks errors plans spec",
+    "interchange": "drawing errors graph models nodes results spec",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
     "explaining": "catalog checks execute plans",
     "reading": "errors spec checks prompts models execute prepared results",
@@ -58,8 +59,8 @@ MAY_IMPORT: dict[str, str] = {
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
     "comparing": "checks drawing running",
-    "api": "comparing discovery evaluation graph judging prepared prompts running reading results drawing screening "
-    "unrolled plotting",
+    "api": "comparing discovery drawing evaluation graph interchange judging plotting prepared prompts reading "
+    "results running screening unrolled",
     "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
     "tables unrolled",
     "plotting": "results",
@@ -72,7 +73,7 @@ LIBRARIES: dict[str, str] = {
     "transformers": "models",
     "huggingface_hub": "models",
     "safetensors": "models",
-    "torch": "models metrics execute prepared",
+    "torch": "models metrics execute prepared interchange",
     "networkx": "graph",
     "graphviz": "drawing",
     "pygraphviz": "drawing",
@@ -82,7 +83,7 @@ LIBRARIES: dict[str, str] = {
     "matplotlib": "plotting",
     "tokenizers": "prompts",
     "yaml": "spec",
-    "pydantic": "catalog spec prompts checks",
+    "pydantic": "catalog spec prompts checks interchange",
     "pydantic_core": "spec",
     "typer": "cli",
     "rich": "cli",
