@@ -13,6 +13,7 @@ from typing import Any
 
 from circuitgraph.evaluation.curve import CurveKind
 from circuitgraph.evaluation.drops import DropKind
+from circuitgraph.showing import Shown
 from circuitgraph.stats import Verdict
 
 
@@ -123,7 +124,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Shown):
     """A circuit as a whole. `metrics`: the first is primary.
 
     Attributes:
