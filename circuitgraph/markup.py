@@ -13,8 +13,9 @@ from circuitgraph.drawing.text import each_line
 LONGEST = 160
 """Characters of a cell that are shown; a longer text is whole in its tooltip."""
 SHORT = 60
-"""Characters of a first column's text that are kept on one line."""
+"""Up to so many characters a first column stays on one line; a longer cell is broken anywhere."""
 PADDED, ONE_LINE = "padding:2px 10px;vertical-align:top", ";white-space:nowrap"
+BROKEN = ";overflow-wrap:anywhere"
 LEFT = f"{PADDED};text-align:left"
 RIGHT = f"{PADDED};text-align:right;font-variant-numeric:tabular-nums{ONE_LINE}"
 
@@ -36,12 +37,15 @@ def lines(texts: Sequence[str]) -> str:
     """A paragraph with a line for each text; nothing for none."""
     if not texts:
         return ""
-    return f'<p style="overflow-wrap:anywhere">{"<br>".join(escape(each_line(text)) for text in texts)}</p>'
+    return f'<p style="{BROKEN[1:]}">{"<br>".join(escape(each_line(text)) for text in texts)}</p>'
 
 
 def _cell(text: str, side: str, first: bool) -> str:
     whole = each_line(text)
-    side += ONE_LINE if first and len(whole) <= SHORT else ";overflow-wrap:anywhere"
+    if len(whole) > SHORT:
+        side += BROKEN
+    elif first:
+        side += ONE_LINE
     if len(whole) <= LONGEST:
         return f'<td style="{side}" dir="auto">{escape(whole)}</td>'
     return f'<td style="{side}" dir="auto" title="{escape(whole)}">{escape(whole[:LONGEST])}…</td>'
