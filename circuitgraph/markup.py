@@ -40,6 +40,12 @@ def lines(texts: Sequence[str]) -> str:
     return f'<p style="{BROKEN[1:]}">{"<br>".join(escape(each_line(text)) for text in texts)}</p>'
 
 
+def preformatted(text: str) -> str:
+    """Text whose columns are made of spaces."""
+    plain = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+    return f'<pre style="overflow-x:auto">{escape(plain)}</pre>'
+
+
 def _cell(text: str, side: str, first: bool) -> str:
     whole = each_line(text)
     if len(whole) > SHORT:

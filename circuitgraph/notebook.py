@@ -11,6 +11,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from circuitgraph.checks import Checked
+from circuitgraph.comparing.picture import picture as compared
+from circuitgraph.comparing.records import Comparison, Comparisons
+from circuitgraph.comparing.text import matrix_report
+from circuitgraph.comparing.text import report as comparison_report
 from circuitgraph.discovery.records import Discovery
 from circuitgraph.discovery.report import discovery_table
 from circuitgraph.drawing import Scene, scene, svg
@@ -20,7 +24,7 @@ from circuitgraph.evaluation.records import Evaluation
 from circuitgraph.evaluation.text import report
 from circuitgraph.graph.claims import CircuitGraph, claim_label
 from circuitgraph.judging import Verdicts
-from circuitgraph.markup import lines, table
+from circuitgraph.markup import lines, preformatted, table
 from circuitgraph.plans import Plan, explain_plan
 from circuitgraph.plans.cost import cost_of, describe_cost
 from circuitgraph.plans.explain import stages
@@ -53,6 +57,10 @@ def bundle(value: Shown) -> Bundle:
             return _checked(value)
         case Plan():
             return _plan(value)
+        case Comparison():
+            return _compared(value, comparison_report(value, TOP))
+        case Comparisons():
+            return _compared(value, matrix_report(value, TOP))
         case Evaluation():
             return {PLAIN: report(value, TOP)}
         case Verdicts():
@@ -70,7 +78,7 @@ def bundle(value: Shown) -> Bundle:
 
 
 def framed(value: Shown, height: int) -> Framed:
-    """The interactive page of a run.
+    """The interactive page of a run, or of several compared.
 
     Raises:
         InputError: the height is no positive number.
@@ -82,6 +90,10 @@ def framed(value: Shown, height: int) -> Framed:
     match value:
         case RunResult():
             html, name = page([value]), value.graph.name
+        case Comparison():
+            html, name = page([value.a, value.b], value), " and ".join(value.labels)
+        case Comparisons():
+            html, name = page(value.runs), f"{len(value.runs)} runs"
         case _:
             raise InputError(f"there is no page of a {type(value).__name__}")
     plain = f"the interactive page of {name} ({len(html.encode()) / 1024:,.0f} KiB), to be seen in a live notebook"
@@ -135,6 +147,15 @@ def _result(result: RunResult) -> Bundle:
     html = [lines(found.facts), table(found.header, found.lines, text=(0, len(found.header) - 1)), lines(below)]
     positions = result.provenance.get("settings", {}).get("positions")
     return _drawn(_scene(result.graph, result, positions), html, plain)
+
+
+def _compared(found: Comparison | Comparisons, told: str) -> Bundle:
+    """A | B | difference, or the matrix with small multiples, and below it what `compare` prints."""
+    try:
+        drawn = compared(found)
+    except InputError as error:
+        drawn = error
+    return _drawn(drawn, [preformatted(told)], told)
 
 
 def _graph(graph: CircuitGraph) -> Bundle:

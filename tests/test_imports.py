@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats showing",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
-    "comparing": "errors nodes graph results spec stats tables",
+    "comparing": "errors nodes graph results showing spec stats tables",
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results showing",
     "plotting": "errors graph nodes spec drawing",
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, str] = {
     "showing": "",
     "markup": "drawing",
     # Named by `showing` as text, and imported when a notebook shows something: nothing below imports it.
-    "notebook": "checks discovery drawing errors evaluation graph judging markup plans results showing spec tables",
+    "notebook": "checks comparing discovery drawing errors evaluation graph judging markup plans results showing spec tables",
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
     "explaining": "catalog checks execute plans",
