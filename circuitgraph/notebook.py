@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from circuitgraph.checks import Checked
-from circuitgraph.comparing.picture import picture as compared
+from circuitgraph.comparing.picture import picture as side_by_side
+from circuitgraph.comparing.picture import scatter_scene, scenes
 from circuitgraph.comparing.records import Comparison, Comparisons
 from circuitgraph.comparing.text import matrix_report
 from circuitgraph.comparing.text import report as comparison_report
 from circuitgraph.discovery.records import Discovery
 from circuitgraph.discovery.report import discovery_table
 from circuitgraph.drawing import Scene, scene, svg
+from circuitgraph.drawing.beside import beside
 from circuitgraph.drawing.text import each_line
 from circuitgraph.errors import InputError
 from circuitgraph.evaluation.records import Evaluation
@@ -152,10 +154,15 @@ def _result(result: RunResult) -> Bundle:
 def _compared(found: Comparison | Comparisons, told: str) -> Bundle:
     """A | B | difference, or the matrix with small multiples, and below it what `compare` prints."""
     try:
-        drawn = compared(found)
+        drawn = _two_by_two(found) if isinstance(found, Comparison) else side_by_side(found)
     except InputError as error:
         drawn = error
     return _drawn(drawn, [preformatted(told)], told)
+
+
+def _two_by_two(found: Comparison) -> Scene:
+    """A | B above B − A | scatter plot: four in a row are too small to read in a cell."""
+    return beside([*scenes(found), scatter_scene(found)], title=" and ".join(found.labels), across=2)
 
 
 def _graph(graph: CircuitGraph) -> Bundle:
