@@ -98,7 +98,7 @@ def framed(value: Shown, height: int) -> Framed:
             html, name = page(value.runs), f"{len(value.runs)} runs"
         case _:
             raise InputError(f"there is no page of a {type(value).__name__}")
-    plain = f"the interactive page of {name} ({len(html.encode()) / 1024:,.0f} KiB), to be seen in a live notebook"
+    plain = f"the interactive page of {name}: run the cell to see it"
     still = bundle(value)
     return Framed(frame(html, height, name), {**({SVG: still[SVG]} if SVG in still else {}), PLAIN: plain})
 

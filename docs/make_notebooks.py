@@ -52,14 +52,16 @@ def executed(path: Path, place: Path) -> nbformat.NotebookNode:
 
 
 def keep_small(output: dict[str, Any]) -> None:
-    """One picture in an output, and no interactive page: those who do not run the notebook see its picture."""
+    """One picture in an output, and no interactive page: what is said instead of that is its plain text."""
     data = output.get("data", {})
-    if SVG not in data:
-        return
-    if data.get(HTML, FRAME).startswith(FRAME):
-        image = b64encode(data[SVG].encode()).decode()
+    if data.get(HTML, "").startswith(FRAME):
+        del data[HTML]
+        data.pop(SVG, None)
+    if HTML in data:
+        data.pop(SVG, None)
+    elif SVG in data:
+        image = b64encode(data.pop(SVG).encode()).decode()
         data[HTML] = f'<img src="data:image/svg+xml;base64,{image}" style="max-width:100%">'
-    del data[SVG]
 
 
 @contextmanager

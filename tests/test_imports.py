@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, str] = {
     "showing": "",
     "markup": "drawing",
     # Named by `showing` as text, and imported when a notebook shows something: nothing below imports it.
-    "notebook": "checks comparing discovery drawing errors evaluation graph judging markup plans results showing spec tables",
+    "notebook": "checks comparing discovery drawing errors evaluation graph judging markup plans results showing spec "
+    "tables",
     "api": "errors catalog spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
     "explaining": "catalog checks execute plans",
