@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import unicodedata
-from bisect import bisect_right
 from functools import cache
 from pathlib import Path
 
@@ -78,8 +77,9 @@ def fit(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     text = one_line(text)
     if width(text, size, bold=bold) <= limit:
         return text
-    fitting = bisect_right(range(len(text)), limit, key=lambda n: width(text[:n] + ELLIPSIS, size, bold=bold))
-    return text[: max(fitting - 1, 0)].rstrip() + ELLIPSIS
+    while text and width(text + ELLIPSIS, size, bold=bold) > limit:
+        text = text[:-1]
+    return text.rstrip() + ELLIPSIS
 
 
 def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
