@@ -56,10 +56,24 @@ def result(verdicts):
     return verdicts.result
 
 
-@pytest.fixture(scope="module", params=["result", "graph", "checked", "plan"])
-def value(request, path, result):
-    values = {"result": result, "graph": result.graph, "checked": cg.check(path), "plan": cg.plan(path)}
-    return values[request.param]
+@pytest.fixture(scope="module")
+def other(path):
+    return cg.run(path, overrides=["model.dtype=float32"])
+
+
+MAKERS = {
+    "result": lambda path, one, two: one,
+    "graph": lambda path, one, two: one.graph,
+    "checked": lambda path, one, two: cg.check(path),
+    "plan": lambda path, one, two: cg.plan(path),
+    "comparison": lambda path, one, two: cg.compare(one, two, labels=["one", HOSTILE]),
+    "comparisons": lambda path, one, two: cg.compare(one, two, one, labels=["one", HOSTILE, "three"]),
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def value(request, path, result, other):
+    return MAKERS[request.param](path, result, other)
 
 
 class Reader(HTMLParser):
@@ -118,7 +132,7 @@ def test_pictures_are_images_of_their_own(path, result):
 def test_two_outputs_of_one_notebook_share_nothing(value):
     """No ids, classes, styles or scripts: only elements, with their own looks."""
     read = Reader(value._repr_html_())
-    assert set(read.tags) <= {"img", "p", "br", "table", "thead", "tbody", "tr", "th", "td"}
+    assert set(read.tags) <= {"img", "p", "br", "table", "thead", "tbody", "tr", "th", "td", "pre"}
     assert {name for name, _ in read.attributes} <= {"src", "alt", "width", "style", "dir", "title"}
 
 
@@ -136,6 +150,14 @@ def test_a_run_is_its_picture_and_its_largest_effects(result):
         assert f"{row.effect:+.3f}"[:5] in "".join(cells)
     assert "refuted: expected at most -1000" in "".join(cells)
     assert bundle[PLAIN].startswith("shown\n")
+
+
+def test_a_comparison_is_four_pictures_and_what_compare_prints(result, other):
+    bundle = cg.compare(result, other)._repr_mimebundle_()
+    for title in ("B − A", "B against A"):
+        assert title in bundle[SVG]
+    assert "matched by address" in bundle[PLAIN]
+    assert bundle[PLAIN] in "".join(Reader(bundle[HTML]).text)
 
 
 def test_a_plan_tells_count_cost_and_the_stages_of_its_first_experiments(path):
