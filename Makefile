@@ -39,6 +39,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_plots.py
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_notebooks.py
 	$(BIN)/python -m tests.matrix
 
 bench: $(VENV)/.installed
