@@ -22,7 +22,7 @@ from circuitgraph.drawing import Scene, scene, svg
 from circuitgraph.drawing.beside import beside
 from circuitgraph.drawing.text import each_line
 from circuitgraph.errors import InputError
-from circuitgraph.evaluation.records import Evaluation
+from circuitgraph.results.evaluated import Evaluation
 from circuitgraph.evaluation.text import report
 from circuitgraph.graph.claims import CircuitGraph, claim_label
 from circuitgraph.judging import Verdicts
