@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
-    "comparing": "errors nodes graph results spec stats tables",
+    "comparing": "drawing errors graph nodes results spec stats tables",
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "plotting": "errors graph nodes spec drawing",
@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "comparing": "checks drawing running",
+    "comparing": "checks running",
     "api": "comparing discovery evaluation graph judging prepared running reading results drawing screening unrolled plotting",
     "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results tables "
     "unrolled",

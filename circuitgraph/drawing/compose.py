@@ -78,7 +78,7 @@ def scene(
     texts = max(width(text.text, text.size, bold=text.bold) for text in heading)
     inner = max(drawing, texts, NARROWEST - 2 * EDGE)
     dx, dy = EDGE + margin - left, heading[-1].y + 28
-    placed = _moved(placed, dx, dy)
+    placed = moved_places(placed, dx, dy)
     moved = [tuple((x + dx, y + dy) for x, y in curve) for curve in curves]
     bands = columns(drawn, placed)
     lowest = dy + placed.height + (POSITION_NAMES if bands else 8)
@@ -126,7 +126,9 @@ def _description(part: Shown) -> str:
     return f"{sentence} {graph.description}" if graph.description else sentence
 
 
-def _moved(placed: Places, dx: float, dy: float) -> Places:
+def moved_places(placed: Places, dx: float, dy: float) -> Places:
+    """The same places, further right and down."""
+
     def move(rect: Rect) -> Rect:
         return replace(rect, x=rect.x + dx, y=rect.y + dy)
 

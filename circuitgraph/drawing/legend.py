@@ -41,8 +41,13 @@ Key = Stroke | str
 """A line, or the value of a setting that has a letter."""
 
 
-def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark, ...], float]:
-    """The marks, laid out in lines as wide as `area`, and the y below the last one."""
+def legend(
+    graph: CircuitGraph, found: Finding, area: Rect, *, told: CircuitGraph | None = None
+) -> tuple[tuple[Mark, ...], float]:
+    """The marks, laid out in lines as wide as `area`, and the y below the last one.
+
+    Base, source and path are told of `told`, where the graph's are not those with which it was measured.
+    """
     y, x = area.y + SIZE, area.x
     rule = ((area.x, area.y - 6), (area.x, area.y - 6), (area.right, area.y - 6), (area.right, area.y - 6))
     marks: list[Mark] = [Sample(rule, None, Stroke(RULE, 1.0))]
@@ -54,7 +59,7 @@ def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark,
             marks += [_sample(x, y - 3.5, key), Text(x + _room(key), y, text, SIZE, INK)]
             x += _room(key) + width(text, SIZE) + SPACE
     y += LINE + 2
-    for line in _packed(_sentences(graph, found), area.width):
+    for line in _packed(_sentences(graph, found, told or graph), area.width):
         marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
         y += LINE - 2.5
     return tuple(marks), y - LINE
@@ -125,7 +130,7 @@ def _is_distance(found: Finding) -> bool:
     return all(row.metric_base == 0 and row.effect >= 0 for row in found.rows.values())
 
 
-def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
+def _sentences(graph: CircuitGraph, found: Finding, told: CircuitGraph) -> list[str]:
     lines = []
     if found.rows:
         row = next(iter(found.rows.values()))
@@ -141,7 +146,7 @@ def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
         if judged:
             counts = ", ".join(f"{judged[verdict]} {verdict}" for verdict in sorted(judged))
             lines.append(f"Expectations: {counts}.")
-    lines += [_direction(graph), _path(graph)]
+    lines += [_direction(told), _path(told)]
     if any(receiver.ports for _, receiver, _ in graph.arcs()):
         lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
     if any(isinstance(claim, NodeClaim) for claim in graph.claims):
