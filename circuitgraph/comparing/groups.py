@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from circuitgraph.comparing.records import Comparison
+from circuitgraph.drawing.compared import Name
 from circuitgraph.graph.claims import CircuitGraph, Claim, EdgeClaim, Group, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address, Head, Input, Logits, Neuron, Node, Port, Position, parse_position
@@ -24,7 +25,7 @@ class Standing:
     graph: CircuitGraph
     ids: Mapping[str, str]
     """Key of a matched pair → id of its stand-in; pairs that cannot be drawn are left out."""
-    names: Mapping[str, str]
+    names: Mapping[str, Name]
     """Stand-in → what is written in its box."""
 
 
@@ -57,7 +58,7 @@ def standing(found: Comparison) -> Standing:
         if name in groups
     )
     graph = CircuitGraph(found.a.graph.name, shape, members, tuple(claims.values()))
-    inside = {str(nodes[name]): _inside(name, name in groups, found) for name in names}
+    inside = {str(nodes[name]): Name(_inside(name, name in groups, found), name) for name in names}
     return Standing(graph, {key: claim_id(claim) for key, claim in claims.items()}, inside)
 
 

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from circuitgraph.comparing.groups import standing
-from circuitgraph.comparing.records import Alone, Comparison, Comparisons, Correlation, Matched, Quantity
+from circuitgraph.comparing.records import Alone, By, Comparison, Comparisons, Correlation, Matched, Quantity
 from circuitgraph.comparing.text import letters
 from circuitgraph.drawing import Scene
 from circuitgraph.drawing.beside import beside
-from circuitgraph.drawing.compared import Side, compared
+from circuitgraph.drawing.compared import Name, Side, compared
 from circuitgraph.drawing.matrix import matrix
 from circuitgraph.drawing.scatter import Dot, scatter
 from circuitgraph.errors import InputError
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.results.records import Row, RunResult
 
-SMALL_MULTIPLES = 3
-"""Graphs in a row, of more than two runs."""
+SMALL_MULTIPLES = 4
+"""Pictures in a row, of more than two runs: the matrix first."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stage:
     ids: Mapping[str, str]
     """Key of a matched experiment → its id in the graph."""
     positions: Sequence[str]
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Name] = field(default_factory=dict)
     layers: bool = True
 
 
@@ -45,11 +45,17 @@ def scenes(found: Comparison) -> tuple[Scene, Scene, Scene]:
         id_: f"{letter}: {label}" for letter, label, ids in zip("AB", found.labels, alone, strict=True) for id_ in ids
     }
     difference = [_difference(row, stage.ids[row.key]) for row in found.rows if row.key in stage.ids]
-    sides = [
-        Side(f"A  {found.labels[0]}", [*_side(found, stage, 0), *_own(found, found.a, alone[0])], graph=found.a.graph),
-        Side(f"B  {found.labels[1]}", [*_side(found, stage, 1), *_own(found, found.b, alone[1])], graph=found.b.graph),
-        Side("B − A", difference, difference=True, only_in=only_in),
+    graphs = [
+        Side(
+            f"{letter}  {label}",
+            [*_side(found, stage, which), *_own(found, run, alone[which])],
+            graph=run.graph,
+            subtitle=_counted(found),
+        )
+        for which, (letter, label, run) in enumerate(zip("AB", found.labels, (found.a, found.b), strict=True))
     ]
+    subtitle = f"{_paired(found)} {_counted(found)}".strip()
+    sides = [*graphs, Side("B − A", difference, difference=True, only_in=only_in, subtitle=subtitle)]
     a, b, subtracted = _drawn(stage, sides)
     return a, b, subtracted
 
@@ -117,6 +123,20 @@ def stage_of(found: Comparison) -> Stage:
     if not made.ids:
         raise InputError("nothing to draw: no matched pair of groups is an edge or a node")
     return Stage(made.graph, made.ids, positions, made.names, layers=False)
+
+
+def _paired(found: Comparison) -> str:
+    """How the differences were made."""
+    pairs = sorted({row.n_a if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}" for row in found.rows}, key=str)
+    how = {True: "Paired", False: "Unpaired", None: "Paired where prompts are the same:"}[found.paired]
+    return f"{how} differences, {pairs[0]} prompt pairs."
+
+
+def _counted(found: Comparison) -> str:
+    """What a group's arrows and boxes say."""
+    return (
+        "" if found.by is By.ADDRESS else "Means over the experiments between two groups. ×1 | ×3: members in A and B."
+    )
 
 
 def _drawn(stage: Stage, sides: Sequence[Side]) -> tuple[Scene, ...]:

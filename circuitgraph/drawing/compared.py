@@ -22,7 +22,7 @@ from circuitgraph.drawing.legend import SIZE as KEY
 from circuitgraph.drawing.marks import LAYER_TEXT, arrows, beside_rows, boxes, clusters, columns, headers, layer_names
 from circuitgraph.drawing.notes import notes
 from circuitgraph.drawing.routes import routes
-from circuitgraph.drawing.scene import Arrow, Dash, Panel, Rect, Sample, Scene, Stroke, Text
+from circuitgraph.drawing.scene import Arrow, Box, Dash, Panel, Rect, Sample, Scene, Stroke, Text
 from circuitgraph.drawing.strongest import MOST_ARROWS, STRONGEST
 from circuitgraph.drawing.style import (
     INK,
@@ -40,13 +40,21 @@ from circuitgraph.drawing.style import (
 from circuitgraph.drawing.tags import tags
 from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.errors import InputError
-from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
+from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id, claim_label
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
 
 THIN = 0.9
 """Width of a line that stands for no difference, as one run alone has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a node that stands in for something is called: in its box, and in full."""
+
+    inside: str
+    full: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def compared(
     sides: Sequence[Side],
     *,
     positions: Sequence[str] | None = None,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, Name] | None = None,
     layers: bool = True,
 ) -> tuple[Scene, ...]:
     """A scene for each side.
@@ -80,7 +88,7 @@ def compared(
     Args:
         graph: the circuit of all sides, each experiment once.
         positions: the names of positions in the order of the prompt.
-        names: what stands in a box in place of the node's name.
+        names: of nodes that only stand in for something, by their own name; then arrows go by their labels.
         layers: whether the layers are named.
 
     Raises:
@@ -95,9 +103,12 @@ def compared(
     rows = layer_names(drawn) if layers else []
     margin = max([width(name, LAYER_TEXT) + 18 for name in rows if name], default=0.0)
     placed = place(drawn, NARROWEST - 2 * EDGE - margin)
-    placed = replace(
-        placed, labels={spot: (names or {}).get(str(spot.node), name) for spot, name in placed.labels.items()}
-    )
+    called = names or {}
+    labels = {
+        spot: called[str(spot.node)].inside if str(spot.node) in called else label
+        for spot, label in placed.labels.items()
+    }
+    placed = replace(placed, labels=labels)
     curves = routes(drawn, placed)
     xs = [x for curve in curves for x, _ in curve]
     left, right = min([0.0, *xs]), max([placed.width, *xs])
@@ -115,6 +126,9 @@ def compared(
     for side, heading, rowed in zip(sides, heads, found, strict=True):
         lines = tuple(_as_side(arrow, side) for arrow in arrows(drawn, curves, rowed) if _seen(arrow.id, side, rowed))
         nodes = boxes(drawn, placed, rowed)
+        if called:
+            lines = tuple(_by_label(arrow, claim_label(part.by_id[arrow.id])) for arrow in lines)
+            nodes = tuple(_by_name(box, called) for box in nodes)
         lines = _faint_first(lines, rowed)
         letters = tags(lines, nodes, headers(placed))
         key, bottom = _legend(part, side, rowed, Rect(EDGE, lowest + 16, inner, 0))
@@ -172,6 +186,23 @@ def _as_side(arrow: Arrow, side: Side) -> Arrow:
     return replace(arrow, stroke=Stroke(UNMEASURED, THIN), tooltip=tooltip)
 
 
+def _by_label(arrow: Arrow, label: str) -> Arrow:
+    """An arrow between stand-ins: what its label says, in place of them."""
+    sender, _, receiver = label.partition(" → ")
+    told = arrow.tooltip.split("\n")[1:]
+    return replace(
+        arrow, sender=sender, receiver=receiver, tooltip="\n".join([label, *(t for t in told if t != label)])
+    )
+
+
+def _by_name(box: Box, names: Mapping[str, Name]) -> Box:
+    if (name := names.get(box.node)) is None:
+        return box
+    at = "" if box.position is None else f"@{box.position}"
+    told = (box.panel.tooltip or "").split("\n")[1:]
+    return replace(box, node=name.full, panel=replace(box.panel, tooltip="\n".join([f"{name.full}{at}", *told])))
+
+
 def _faint_first(lines: Sequence[Arrow], found: Finding) -> tuple[Arrow, ...]:
     return tuple(sorted(lines, key=lambda line: line.id in found.rows))
 
@@ -205,7 +236,8 @@ def _difference_legend(side: Side, found: Finding, area: Rect) -> tuple[tuple[Ma
         samples.append((Stroke(UNMEASURED, THIN), "only in A or only in B"))
     if found.largest:
         sizes = [found.largest / part for part in (1, 4, 16)]
-        samples += [(Stroke(SOFT_INK, found.width(size)), number(size, found.digits)) for size in sizes]
+        scale = [(Stroke(SOFT_INK, found.width(size)), number(size, found.digits)) for size in sizes]
+        samples += [(scale[0][0], f"|B − A| = {scale[0][1]}"), *scale[1:]]
     marks: list[Mark] = []
     x, y = area.x, area.y + KEY
     for stroke, text in samples:

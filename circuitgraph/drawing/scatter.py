@@ -160,6 +160,11 @@ def _bars(dot: Dot, axis: _Axis) -> list[Sample]:
     return found
 
 
+def _around(line: Sample) -> Rect:
+    (x0, y0), (x1, y1) = line.curve[0], line.curve[-1]
+    return Rect(min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0))
+
+
 def _point(dot: Dot, axis: _Axis) -> Panel:
     x, y = axis.x(dot.a), axis.y(dot.b)
     interval = "" if dot.low is None or dot.high is None else f" [{signed(dot.low)}, {signed(dot.high)}]"
@@ -171,6 +176,7 @@ def _names(dots: Sequence[Dot], axis: _Axis, frame: Rect) -> list[Panel]:
     """The labels of the largest differences whose intervals leave out 0, where there is room beside their dots."""
     ranked = sorted((dot for dot in dots if dot.color != UNDECIDED), key=lambda dot: -abs(dot.difference))
     taken = [Rect(axis.x(dot.a) - DOT, axis.y(dot.b) - DOT, 2 * DOT, 2 * DOT) for dot in dots[:WITH_BARS]]
+    bars = [_around(line) for dot in dots for line in _bars(dot, axis)] if len(dots) <= WITH_BARS else []
     found: list[Panel] = []
     for dot in ranked[: 2 * NAMED]:
         label = fit(dot.label, TEXT, 170)
@@ -180,8 +186,11 @@ def _names(dots: Sequence[Dot], axis: _Axis, frame: Rect) -> list[Panel]:
             Rect(x + DOT + 1, y - 16, wide, 11), Rect(x - DOT - 1 - wide, y - 16, wide, 11),
             Rect(x + DOT + 1, y + 5, wide, 11), Rect(x - DOT - 1 - wide, y + 5, wide, 11),
         )  # fmt: skip
-        free = (at for at in places if frame.holds(at) and not any(at.overlaps(other) for other in taken))
-        if (at := next(free, None)) is not None and len(found) < NAMED:
+        free = [at for at in places if frame.holds(at) and not any(at.overlaps(other) for other in taken)]
+        # Over an interval rather than not at all.
+        free.sort(key=lambda at: sum(at.overlaps(bar) for bar in bars))
+        if free and len(found) < NAMED:
+            at = free[0]
             taken.append(at)
             found.append(Panel(at, None, texts=(Text(at.x + 1, at.bottom - 2.5, label, TEXT, INK),)))
     return found
