@@ -77,9 +77,15 @@ def fit(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     text = one_line(text)
     if width(text, size, bold=bold) <= limit:
         return text
-    while text and width(text + ELLIPSIS, size, bold=bold) > limit:
-        text = text[:-1]
-    return text.rstrip() + ELLIPSIS
+    advances = _advances(bold)
+    left = limit / size - advances.get(ord(ELLIPSIS), _guess(ELLIPSIS))
+    kept = 0
+    for char in text:  # once from the left: texts may be very long
+        left -= advances.get(ord(char), _guess(char))
+        if left < 0:
+            break
+        kept += 1
+    return text[:kept].rstrip() + ELLIPSIS
 
 
 def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
