@@ -57,9 +57,10 @@ MAY_IMPORT: dict[str, str] = {
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
     "comparing": "checks running",
-    "api": "comparing discovery evaluation graph judging prepared running reading results drawing screening unrolled plotting",
-    "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results tables "
-    "unrolled",
+    "api": "comparing discovery evaluation graph judging prepared running reading results drawing screening unrolled "
+    "plotting",
+    "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
+    "tables unrolled",
     "plotting": "results",
     "__init__": "api comparing discovery errors evaluation judging spec graph plans results",
 }

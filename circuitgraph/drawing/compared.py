@@ -21,9 +21,10 @@ from circuitgraph.drawing.legend import LENGTH, LINE, legend
 from circuitgraph.drawing.legend import SIZE as KEY
 from circuitgraph.drawing.marks import LAYER_TEXT, arrows, beside_rows, boxes, clusters, columns, headers, layer_names
 from circuitgraph.drawing.notes import notes
+from circuitgraph.drawing.order import ordered
 from circuitgraph.drawing.routes import routes
 from circuitgraph.drawing.scene import Arrow, Box, Dash, Panel, Rect, Sample, Scene, Stroke, Text
-from circuitgraph.drawing.strongest import MOST_ARROWS, STRONGEST
+from circuitgraph.drawing.strongest import MOST_ARROWS, up_to
 from circuitgraph.drawing.style import (
     INK,
     NEGATIVE,
@@ -99,7 +100,7 @@ def compared(
     if not part.claims:
         raise InputError("nothing to draw: no experiment is left")
     found = _findings(part, sides)
-    drawn = diagram(part, positions or ())
+    drawn = ordered(diagram(part, positions or ()))
     rows = layer_names(drawn) if layers else []
     margin = max([width(name, LAYER_TEXT) + 18 for name in rows if name], default=0.0)
     placed = place(drawn, NARROWEST - 2 * EDGE - margin)
@@ -162,9 +163,9 @@ def _part(graph: CircuitGraph, sides: Sequence[Side]) -> tuple[CircuitGraph, str
     for row in (row for side in sides for row in side.rows):
         size[row.id] = max(size.get(row.id, 0.0), abs(row.effect))
     edges = {claim_id(claim) for claim in graph.claims if not isinstance(claim, NodeClaim)}
-    kept = set(sorted(edges & size.keys(), key=lambda id_: (-size[id_], id_))[:STRONGEST])
+    kept = set(up_to(MOST_ARROWS, sorted(edges & size.keys(), key=lambda id_: (-size[id_], id_)), graph))
     part = replace(graph, claims=tuple(c for c in graph.claims if isinstance(c, NodeClaim) or claim_id(c) in kept))
-    return part, f"Of {len(edges):,} edges the {len(kept)} that are strongest in A, in B or in their difference."
+    return part, f"Of {len(edges):,} edges the {len(kept):,} that are strongest in A, in B or in their difference."
 
 
 def _findings(graph: CircuitGraph, sides: Sequence[Side]) -> list[Finding]:
