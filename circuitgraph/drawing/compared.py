@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from circuitgraph.drawing.compose import EDGE, NARROWEST, POSITION_NAMES, SUBTITLE, TITLE, moved_places
+from circuitgraph.drawing.compose import POSITION_NAMES
 from circuitgraph.drawing.diagram import diagram
+from circuitgraph.drawing.frame import EDGE, NARROWEST, SUBTITLE, TITLE, margin_for, moved_places
 from circuitgraph.drawing.layout import place
 from circuitgraph.drawing.legend import LENGTH, LINE, legend
 from circuitgraph.drawing.legend import SIZE as KEY
-from circuitgraph.drawing.marks import LAYER_TEXT, arrows, beside_rows, boxes, clusters, columns, headers, layer_names
+from circuitgraph.drawing.marks import arrows, beside_rows, boxes, clusters, columns, headers, layer_names
 from circuitgraph.drawing.notes import notes
 from circuitgraph.drawing.order import ordered
 from circuitgraph.drawing.routes import routes
@@ -102,7 +103,7 @@ def compared(
     found = _findings(part, sides)
     drawn = ordered(diagram(part, positions or ()))
     rows = layer_names(drawn) if layers else []
-    margin = max([width(name, LAYER_TEXT) + 18 for name in rows if name], default=0.0)
+    margin = margin_for(rows)
     placed = place(drawn, NARROWEST - 2 * EDGE - margin)
     called = names or {}
     labels = {
