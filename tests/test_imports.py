@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats showing",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
-    "comparing": "errors nodes graph results showing spec stats tables",
+    "comparing": "drawing errors graph nodes results showing spec stats tables",
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results showing",
     "plotting": "errors graph nodes spec drawing",
