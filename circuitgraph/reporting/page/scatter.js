@@ -1,0 +1,35 @@
+// Of two runs: the effect in one against the effect in the other, a dot for each experiment that both have.
+function drawScatter(shown) {
+  const pair = now.pair;
+  const [a, b, difference] = pair ? ["a", "b", "difference"].map((mode) => data.views[pair[mode]]) : [];
+  byId("scatter").hidden = !pair;
+  if (!pair) return;
+  const from = a.sheet === difference.sheet ? a : difference.sides?.[0], to = a.sheet === difference.sheet ? b : difference.sides?.[1];
+  const metric = Object.keys(difference.metrics)[0];
+  if (!from || !to || difference.sheet !== now.view.sheet) { byId("scatter").hidden = true; return; }
+  const get = (view, name, i) => at(view.metrics[metric][name], i);
+  const items = shown.filter((i) => get(from, "effect", i) !== null && get(to, "effect", i) !== null);
+  const most = Math.max(...items.flatMap((i) => [Math.abs(get(from, "effect", i)), Math.abs(get(to, "effect", i))]), 1e-12) * 1.05;
+  const size = 420, x = (value) => 60 + size / 2 * (1 + value / most), y = (value) => 20 + size / 2 * (1 - value / most);
+  const dots = items.map((i) => {
+    const low = get(difference, "ci_low", i), high = get(difference, "ci_high", i), by = get(difference, "effect", i);
+    const sure = low !== null && (low > 0 || high < 0);
+    const dot = mark("circle", { class: `dot ${sure ? (by > 0 ? "positive" : "negative") : ""}`, r: 4.5, cx: round(x(get(from, "effect", i)), 1),
+      cy: round(y(get(to, "effect", i)), 1), "data-item": i }, mark("title", {}, clip(labelOf(i), 200)));
+    dot.addEventListener("pointerenter", () => { lightUp([i]); showDetails(i); });
+    dot.addEventListener("pointerleave", () => hover(null));
+    dot.addEventListener("click", () => pin(i));
+    return dot;
+  });
+  const text = (tx, ty, words, anchor = "middle") => mark("text", { x: tx, y: ty, "text-anchor": anchor }, words);
+  byId("scatter-plot").replaceChildren(mark("svg", { viewBox: `0 0 ${size + 80} ${size + 70}`, role: "img",
+    "aria-label": `${count(items.length, "experiment")}, ${clip(from.short, 60)} against ${clip(to.short, 60)}; the numbers are in the table` },
+  mark("rect", { class: "axis", x: 60, y: 20, width: size, height: size, fill: "none" }),
+  mark("line", { class: "axis", x1: x(-most), y1: y(-most), x2: x(most), y2: y(most), "stroke-dasharray": "5 5" }),
+  mark("line", { class: "axis", x1: x(0), y1: y(-most), x2: x(0), y2: y(most) }),
+  mark("line", { class: "axis", x1: x(-most), y1: y(0), x2: x(most), y2: y(0) }),
+  text(60 + size / 2, size + 58, clip(from.short, 60)), text(60, size + 36, number(-most), "start"), text(60 + size, size + 36, number(most), "end"),
+  mark("text", { transform: `translate(16 ${20 + size / 2}) rotate(-90)`, "text-anchor": "middle" }, clip(to.short, 60)),
+  text(54, 28, number(most), "end"), text(54, 20 + size, number(-most), "end"), ...dots.reverse()),
+  make("p", { class: "soft" }, "Blue and orange: the difference's interval leaves out 0. The dashed line: equal in both."));
+}
