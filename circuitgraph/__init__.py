@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         plan,
         plot,
         render,
+        report,
         run,
         test,
     )
@@ -37,7 +38,7 @@ __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
     "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "plot", "render", "report", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -57,7 +58,7 @@ __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
     "Plan", "RunResult", "SpecError", "Verdicts",
     "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "plot", "render", "report", "run", "test",
 ]  # fmt: skip
 
 

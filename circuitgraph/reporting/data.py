@@ -1,8 +1,8 @@
 """RunResults (+ comparisons) -> what the page holds as JSON: sheets of experiments with a scene, and views of them.
 
-    sheets   experiments and where they are drawn; runs that are compared share one
-    views    the numbers of one run, or of a difference, on a sheet, for each metric
-    pairs    which three views the switch A · B · difference shows
+sheets   experiments and where they are drawn; runs that are compared share one
+views    the numbers of one run, or of a difference, on a sheet, for each metric
+pairs    which three views the switch A · B · difference shows
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from circuitgraph.reporting.experiments import (
     metric_phrases,
     origins,
     sentences,
-    spec_lines,
 )
 from circuitgraph.reporting.geometry import SCALE, geometry
 from circuitgraph.results.records import Row, RunResult
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from circuitgraph.comparing.records import Comparison
 
 Json = dict[str, Any]
+Names = Mapping[int, Mapping[str, str]]
 MOST = 1000
 """Experiments on a page: the strongest; all are in the run directory."""
 
@@ -54,15 +54,16 @@ def data_of(runs: Sequence[RunResult], comparisons: Mapping[tuple[int, int], Com
         "sheets": [], "views": [], "pairs": [],
     }  # fmt: skip
     if comparisons:
-        from circuitgraph.reporting.compared import add_pair
+        from circuitgraph.reporting.compared import add_comparisons
 
-        for (i, j), comparison in comparisons.items():
-            add_pair(page, runs, (i, j), comparison)
+        add_comparisons(page, runs, comparisons)
     else:
-        page["sheets"].append(sheet(runs[0].graph, [runs[0].primary], runs))
+        rows = runs[0].primary if runs[0].metrics else ()
+        page["sheets"].append(sheet(runs[0].graph, [rows], runs, runs))
         ids = page["sheets"][0]["items"]["id"]
         of_metric = {metric: found(_rows(runs[0].rows, metric), ids) for metric in runs[0].metrics}
-        page["views"].append({"label": page["runs"][0]["name"], "sheet": 0, "runs": [0], "metrics": of_metric})
+        name = page["runs"][0]["name"]
+        page["views"].append({"label": name, "short": name, "sheet": 0, "runs": [0], "metrics": of_metric})
     return page
 
 
@@ -77,8 +78,20 @@ def names_of(runs: Sequence[RunResult]) -> list[str]:
     return [f"{place} ({i + 1})" for i, place in enumerate(places)]
 
 
-def sheet(graph: CircuitGraph, sides: Sequence[Sequence[Row]], runs: Sequence[RunResult]) -> Json:
-    """The experiments of a graph, the strongest under any of `sides` (rows of one metric each), and their scene."""
+def sheet(
+    graph: CircuitGraph,
+    sides: Sequence[Sequence[Row]],
+    shown: Sequence[RunResult],
+    runs: Sequence[RunResult],
+    own: Names | None = None,
+) -> Json:
+    """The experiments of a graph, the strongest under any of `sides` (rows of one metric each), and their scene.
+
+    Args:
+        shown: the runs that the sheet is of.
+        runs: all runs of the page, in whose specs the experiments are looked for.
+        own: number of a run → its id of an experiment → the id in `graph`, where they differ.
+    """
     every = list(graph.by_id)
     size: dict[str, float] = {}
     for row in (row for side in sides for row in side):
@@ -88,17 +101,18 @@ def sheet(graph: CircuitGraph, sides: Sequence[Sequence[Row]], runs: Sequence[Ru
     part = replace(graph, claims=tuple(claims.values()))
     rows = {row.id: row for side in reversed(sides) for row in side if row.id in kept}
     experiments: dict[str, Experiment] = {}
-    for result in runs:
-        experiments |= {each.id: each for each in result.plan.experiments if each.id in kept} | experiments
+    for result in shown:
+        experiments = {each.id: each for each in result.plan.experiments if each.id in kept} | experiments
     ids = list(claims)
-    items = described(claims, rows, graph.groups) | sentences(experiments, claims, metric_phrases(runs[0]))
-    items["origins"] = [origins(result, ids, spec_lines(result)) for result in runs]
-    drawn = scene(part, list(rows.values()) or None, positions=_positions(runs))
+    items = described(claims, rows, graph.groups) | sentences(experiments, claims, metric_phrases(shown[0]))
+    items["origins"] = {str(i): origins(result, ids, (own or {}).get(i, {})) for i, result in enumerate(runs)}
+    drawable = bool(claims or graph.groups)
+    drawn = scene(part, list(rows.values()) or None, positions=_positions(shown)) if drawable else None
     return {
         "items": items,
         "all": len(every),
         "least": max((size.get(id_, 0.0) for id_ in every if id_ not in kept), default=None),
-        "scene": geometry(drawn, {id_: i for i, id_ in enumerate(ids)}),
+        "scene": drawn and geometry(drawn, {id_: i for i, id_ in enumerate(ids)}),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.errors import NotFiniteError
-from circuitgraph.graph.claims import ChainClaim, Claim, EdgeClaim, Group, NodeClaim, SetClaim, claim_arrow
+from circuitgraph.graph.claims import ChainClaim, Claim, EdgeClaim, Group, NodeClaim, Origin, SetClaim, claim_arrow
 from circuitgraph.graph.usual import settings
 from circuitgraph.nodes import ALL_PORTS, MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Node
 from circuitgraph.plans.explain import stages
@@ -189,31 +189,31 @@ def metric_phrases(result: RunResult) -> list[str]:
     return [f"{metric.get('label') or metric['name']} at {metric.get('at') or 'END'}" for metric in written]
 
 
-def spec_lines(result: RunResult) -> list[str]:
-    """The lines of the spec as it was run; () where the run was kept in memory."""
+def origins(result: RunResult, ids: Sequence[str], own: Mapping[str, str]) -> Json:
+    """Where each experiment was written in a run's spec: its line's number or its entry, and the text of those lines.
+
+    `own`: the run's id of an experiment → its id on the page, where they differ.
+    """
+    lines = _spec_lines(result)
+    claims = {own.get(id_, id_): claim for id_, claim in result.graph.by_id.items()}
+    places: list[Any] = []
+    texts: dict[str, str] = {}
+    for id_ in ids:
+        origin = claims[id_].origin if id_ in claims else Origin()
+        places.append(origin.line or origin.entry or None)
+        if 0 < origin.line <= len(lines):
+            texts[str(origin.line)] = _cut(lines[origin.line - 1].strip())
+    return {"places": column(places), "texts": texts}
+
+
+def _spec_lines(result: RunResult) -> list[str]:
+    """The lines of the spec as it was run; none where the run was kept in memory."""
     if result.directory is None:
         return []
     try:
         return (Path(result.directory) / SPEC).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-
-
-def origins(result: RunResult, ids: Sequence[str], lines: Sequence[str]) -> Json:
-    """Where each experiment was written: its line's number or its entry, and the text of those lines."""
-    places: list[Any] = []
-    texts: dict[str, str] = {}
-    for id_ in ids:
-        claim = result.graph.by_id.get(id_)
-        if claim is None:
-            places.append(None)
-        elif not claim.origin.line:
-            places.append(claim.origin.entry or None)
-        else:
-            places.append(claim.origin.line)
-            if claim.origin.line <= len(lines):
-                texts[str(claim.origin.line)] = _cut(lines[claim.origin.line - 1].strip())
-    return {"places": column(places), "texts": texts}
 
 
 def _cut(text: str) -> str:

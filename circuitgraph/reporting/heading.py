@@ -67,7 +67,9 @@ def _of_experiments(result: RunResult) -> list[tuple[str, str]]:
         return []
     rows = result.primary
     kinds = Counter(row.kind for row in rows)
-    plural = ", ".join(f"{many:,} {kind}{'' if many == 1 or kind.endswith('s') else 's'}" for kind, many in kinds.items())
+    plural = ", ".join(
+        f"{many:,} {kind}{'' if many == 1 or kind.endswith('s') else 's'}" for kind, many in kinds.items()
+    )
     sure = sum(row.significant for row in rows)
     found = [("measured", f"<b>{escape(plural)}</b>, {sure:,} with an interval without 0")]
     verdicts = Counter(row.verdict for row in rows if row.verdict is not None)

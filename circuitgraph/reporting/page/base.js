@@ -40,7 +40,12 @@ function number(value, digits) {
   return text.replaceAll("-", MINUS);
 }
 
-const signed = (value, digits) => (value > 0 ? "+" : "") + number(value, digits);
+/** With its sign; what is rounded to nothing has none. */
+function signed(value, digits) {
+  const text = number(value, digits);
+  if (/^−?0(\.0*)?$/.test(text)) return text.replace(MINUS, "");
+  return value > 0 ? `+${text}` : text;
+}
 const whole = (value) => value.toLocaleString("en-US");
 const count = (many, noun) => `${whole(many)} ${noun}${many === 1 ? "" : "s"}`;
 

@@ -6,11 +6,16 @@ function showPinned() {
   details.classList.toggle("pinned", i !== undefined);
   if (i !== undefined) showDetails(i);
   else if (state.node) showNode(now.sheet.scene ? now.sheet.scene.boxes.findIndex((each) => each.key === state.node) : -1);
-  else {
-    details.replaceChildren(make("p", { class: "soft" },
-      "Point at an edge or go to one by Tab: its effect, its three stages and its line in the spec are shown here. " +
-      "Click to pin it. Click a node to see its neighbourhood alone, and a group's name to fold it."));
-  }
+  else showStrongest();
+}
+
+function showStrongest() {
+  const shown = passing().filter((i) => now.rank[i] !== null).slice(0, 8);
+  details.replaceChildren(
+    ...(shown.length ? [make("h4", { class: "first" }, shown.length > 1 ? `The ${shown.length} strongest` : "The strongest"),
+      make("div", { class: "list" }, ...shown.map(entry))] : []),
+    make("p", { class: "soft" }, "Point at an edge, or go to one by Tab, for its effect, its three stages and its line in " +
+      "the spec; click to pin it. Click a node to see its neighbourhood alone, a group's name to fold it."));
 }
 
 function showDetails(i, edge) {
@@ -94,19 +99,24 @@ function bar(low, effect, high) {
   return svg;
 }
 
-/** Of a comparison: the two runs and the difference. */
+/** Of a comparison: the two runs and the difference, in the quantity that was compared. */
 function sides(i) {
-  if (!now.pair) return [];
-  const rows = ["a", "b", "difference"].flatMap((mode) => {
-    const view = data.views[now.pair[mode]];
-    const columns = view.sheet === now.view.sheet ? view.metrics[now.metric] : null;
-    if (!columns) return [];
-    const effect = at(columns.effect, i);
-    const range = effect === null ? "not measured" :
-      `${signed(effect)} ${interval(at(columns.ci_low, i), at(columns.ci_high, i))}`;
-    return [make("dt", {}, said(clip(view.short, 40))), make("dd", {}, range)];
+  const view = compared();
+  if (!view) return [];
+  const listed = [...view.sides, { short: "difference", ...view.metrics[now.metric] }];
+  const rows = listed.flatMap((side) => {
+    const effect = at(side.effect, i);
+    const range = effect === null ? "–" : `${signed(effect)} ${interval(at(side.ci_low, i), at(side.ci_high, i))}`;
+    return [make("dt", {}, said(clip(side.short, 40))), make("dd", {}, range)];
   });
-  return rows.length ? [make("dl", {}, ...rows)] : [];
+  return [make("h4", {}, `${now.pair.quantity === "effect" ? "Effect" : "Normalized effect"}, ` +
+    (now.pair.paired ? "paired" : now.pair.paired === false ? "not paired" : "partly paired")), make("dl", {}, ...rows)];
+}
+
+/** The difference of the chosen pair, where it is of the experiments that are shown. */
+function compared() {
+  const view = now.pair ? data.views[now.pair.difference] : null;
+  return view && view.sheet === now.view.sheet ? view : null;
 }
 
 function stagesOf(i) {

@@ -95,12 +95,13 @@ function rowOf(i) {
     row[name] = name === "id" ? now.items.id[i] : name === "label" ? labelOf(i) : now.item(name, i);
   row.metric = now.metric ?? null;
   for (const name of data.columns) row[name] = now.get(name, i);
+  (now.view.sides || []).forEach((side, k) => { row[`effect_${"ab"[k]}`] = at(side.effect, i); });
   return row;
 }
 
 byId("save-csv").addEventListener("click", () => {
   const rows = tableOrder.map(rowOf);
-  const names = [...DESCRIBED, "metric", ...data.columns];
+  const names = [...DESCRIBED, "metric", ...data.columns, ...(now.view.sides ? ["effect_a", "effect_b"] : [])];
   const text = [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.map(cell).join(",")).join("\r\n");
   save(fileName("csv"), "text/csv;charset=utf-8", `${text}\r\n`);
 });

@@ -46,7 +46,7 @@ function drawCluster(scene, cluster, i) {
   const name = cluster.lines.map(([, text]) => text).join(" ");
   const key = clusterKey(scene, i);
   const [x, y, width, height] = cluster.rect;
-  const tall = 150 + 130 * cluster.lines.length, wide = Math.min(width, Math.max(760, longest(cluster.lines) * 62));
+  const tall = 190 + 130 * cluster.lines.length, wide = Math.min(width, Math.max(760, longest(cluster.lines) * 62));
   const small = [x + (width - wide) / 2, y + (height - tall) / 2, wide, tall];
   const outline = mark("rect", { class: "cluster", rx: 80 });
   const strip = mark("rect", { rx: 70 });
@@ -165,8 +165,8 @@ function drawFolded(cluster, folded) {
   place(cluster.outline, x, y, width, height);
   if (folded) place(cluster.strip, x + 10, y + 10, width - 20, height - 20);
   else place(cluster.strip, ...cluster.header);
-  cluster.lines.forEach((line, k) => line.setAttribute("y", folded ? y + 150 + k * 130 : cluster.heights[k]));
-  cluster.inside.setAttribute("y", y + height - 45);
+  cluster.lines.forEach((line, k) => line.setAttribute("y", folded ? y + 140 + k * 130 : cluster.heights[k]));
+  cluster.inside.setAttribute("y", y + height - 60);
   cluster.inside.toggleAttribute("hidden", !folded);
   cluster.head.setAttribute("aria-expanded", String(!folded));
   cluster.head.setAttribute("aria-label", `Group ${cluster.name}, ${count(cluster.boxes.length, "node")}`);

@@ -1,18 +1,16 @@
 // Of two runs: the effect in one against the effect in the other, a dot for each experiment that both have.
 function drawScatter(shown) {
-  const pair = now.pair;
-  const [a, b, difference] = pair ? ["a", "b", "difference"].map((mode) => data.views[pair[mode]]) : [];
-  byId("scatter").hidden = !pair;
-  if (!pair) return;
-  const from = a.sheet === difference.sheet ? a : difference.sides?.[0], to = a.sheet === difference.sheet ? b : difference.sides?.[1];
-  const metric = Object.keys(difference.metrics)[0];
-  if (!from || !to || difference.sheet !== now.view.sheet) { byId("scatter").hidden = true; return; }
-  const get = (view, name, i) => at(view.metrics[metric][name], i);
+  const difference = compared();
+  byId("scatter").hidden = !difference;
+  if (!difference) return;
+  const [from, to] = difference.sides;
+  const numbers = difference.metrics[now.metric];
+  const get = (side, name, i) => at(side[name], i);
   const items = shown.filter((i) => get(from, "effect", i) !== null && get(to, "effect", i) !== null);
   const most = Math.max(...items.flatMap((i) => [Math.abs(get(from, "effect", i)), Math.abs(get(to, "effect", i))]), 1e-12) * 1.05;
   const size = 420, x = (value) => 60 + size / 2 * (1 + value / most), y = (value) => 20 + size / 2 * (1 - value / most);
   const dots = items.map((i) => {
-    const low = get(difference, "ci_low", i), high = get(difference, "ci_high", i), by = get(difference, "effect", i);
+    const low = get(numbers, "ci_low", i), high = get(numbers, "ci_high", i), by = get(numbers, "effect", i);
     const sure = low !== null && (low > 0 || high < 0);
     const dot = mark("circle", { class: `dot ${sure ? (by > 0 ? "positive" : "negative") : ""}`, r: 4.5, cx: round(x(get(from, "effect", i)), 1),
       cy: round(y(get(to, "effect", i)), 1), "data-item": i }, mark("title", {}, clip(labelOf(i), 200)));
@@ -31,5 +29,6 @@ function drawScatter(shown) {
   text(60 + size / 2, size + 58, clip(from.short, 60)), text(60, size + 36, number(-most), "start"), text(60 + size, size + 36, number(most), "end"),
   mark("text", { transform: `translate(16 ${20 + size / 2}) rotate(-90)`, "text-anchor": "middle" }, clip(to.short, 60)),
   text(54, 28, number(most), "end"), text(54, 20 + size, number(-most), "end"), ...dots.reverse()),
-  make("p", { class: "soft" }, "Blue and orange: the difference's interval leaves out 0. The dashed line: equal in both."));
+  make("p", { class: "soft" }, `${now.pair.quantity === "effect" ? "Effects" : "Normalized effects"} on ${clip(now.metric, 60)}. Blue and orange: ` +
+    "the difference's interval leaves out 0. Dashed: equal in both."));
 }

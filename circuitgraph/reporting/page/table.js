@@ -16,12 +16,11 @@ const COLUMNS = () => {
     { key: "verdict", title: "Verdict", value: get("verdict"), say: text((value) => value), text: true },
   ];
   if (now.mode === "difference") {
-    const side = (mode) => {
-      const view = data.views[now.pair[mode]];
-      const columns = view.sheet === now.view.sheet ? view.metrics[now.metric] : null;
-      return { key: mode, title: clip(view.short, 24), value: (i) => (columns ? at(columns.effect, i) : null), say: signed };
+    const side = (k) => {
+      const { short, effect } = now.view.sides[k];
+      return { key: "ab"[k], title: clip(short, 24), value: (i) => at(effect, i), say: signed };
     };
-    measured.unshift(side("a"), side("b"));
+    measured.unshift(side(0), side(1));
   }
   return [
     { key: "rank", title: "#", value: (i) => now.rank[i], say: (value) => whole(value + 1) },

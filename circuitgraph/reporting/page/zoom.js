@@ -11,8 +11,17 @@ function whole_frame() {
   const [x, y, width, height] = frame();
   const { clientWidth, clientHeight } = drawing;
   const shape = (clientWidth || 1000) / (clientHeight || 800);
-  const w = Math.max(width, height * shape), h = w / shape;
+  const least = (clientWidth || 1000) * data.scale / 1.7; // small graphs are not blown up
+  const w = Math.max(width, height * shape, least), h = w / shape;
   return [x - (w - width) / 2, y - (h - height) / 2, w, h];
+}
+
+/** As high as the whole frame needs at this width, within the screen. */
+function fitHeight() {
+  const [, , width, height] = frame();
+  const pixels = Math.min((drawing.clientWidth || 1000) / width, 1.7 / data.scale);
+  const most = innerWidth > 900 ? Math.max(0.8 * innerHeight, 560) : 0.72 * innerHeight;
+  drawing.style.height = `${Math.round(Math.min(Math.max(height * pixels, 220), most))}px`;
 }
 
 function showBox(next, keep = true) {
@@ -34,6 +43,7 @@ function showBox(next, keep = true) {
 
 /** What the state says: [middle x, middle y, how many times larger than the whole]. */
 function showView() {
+  fitHeight();
   const all = whole_frame();
   const [cx, cy, times] = state.view.length ? state.view : [all[0] + all[2] / 2, all[1] + all[3] / 2, 1];
   showBox([cx - all[2] / times / 2, cy - all[3] / times / 2, all[2] / times, all[3] / times], false);
