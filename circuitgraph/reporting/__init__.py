@@ -11,9 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitgraph.comparing.compare import distinct_labels
 from circuitgraph.errors import InputError
 from circuitgraph.reporting.assemble import Part, assemble
-from circuitgraph.reporting.data import data_of, names_of
+from circuitgraph.reporting.data import data_of
 from circuitgraph.reporting.heading import description, facts, isolated, warnings
 from circuitgraph.results.files import write_text
 from circuitgraph.results.records import RunResult
@@ -35,11 +36,11 @@ def page(runs: Sequence[RunResult], comparison: Comparison | None = None, *, tit
     """
     if not runs:
         raise InputError("a report is of a run, or of several")
-    names = names_of(runs)
-    comparisons = {(0, 1): comparison} if comparison is not None else _compared(runs)
+    names = distinct_labels(runs) if comparison is None else comparison.labels
+    comparisons = _compared(runs, names) if comparison is None else {(0, 1): comparison}
     heading = title or (" and ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} other runs")
     return assemble(
-        data_of(runs, comparisons, heading),
+        data_of(runs, names, comparisons, heading),
         title=heading,
         version=version("circuitgraph"),
         parts=_parts(runs, names),
@@ -65,10 +66,13 @@ def write_page(runs: Sequence[RunResult], path: str | Path, *, title: str | None
     return target
 
 
-def _compared(runs: Sequence[RunResult]) -> Mapping[tuple[int, int], Comparison]:
+def _compared(runs: Sequence[RunResult], names: Sequence[str]) -> Mapping[tuple[int, int], Comparison]:
+    """(i, j) → run i against run j; empty for a single run."""
     if len(runs) < 2:
         return {}
-    raise InputError("several runs cannot be compared yet")
+    from circuitgraph.comparing import compare_all
+
+    return compare_all(runs, labels=names).pairs
 
 
 def _parts(runs: Sequence[RunResult], names: Sequence[str]) -> list[Part]:
@@ -84,8 +88,8 @@ def _parts(runs: Sequence[RunResult], names: Sequence[str]) -> list[Part]:
             id_ = f"{section.id}-{i + 1}" if several else section.id
             heading = f"{section.title}: {name}" if several else section.title
             title = isolated(heading)
-            html = f'<section id="{id_}" aria-labelledby="{id_}-title"><h2 id="{id_}-title">{title}</h2>{section.html}</section>'
-            found.append(Part(id_, heading, html))
+            begin = f'<section id="{id_}" aria-labelledby="{id_}-title"><h2 id="{id_}-title">{title}</h2>'
+            found.append(Part(id_, heading, f"{begin}{section.html}</section>"))
     return found
 
 

@@ -106,7 +106,7 @@ def _add_by_group(page: Json, runs: Sequence[RunResult], pair: Pair, comparison:
         "origins": {},
     }
     at = _put(page["sheets"], {"items": items, "all": len(lines), "least": None, "scene": None})
-    columns = dict.fromkeys(FOUND, {"all": None}) | {
+    columns = {name: {"all": None} for name in FOUND} | {
         "effect": [each.difference for each in lines],
         "n": [min(each.n_a, each.n_b) for each in lines],
         **{
@@ -115,7 +115,7 @@ def _add_by_group(page: Json, runs: Sequence[RunResult], pair: Pair, comparison:
         },
     }
     view = _difference_view(page, pair, at, comparison.metric, columns, lines)
-    _add_pair(page, pair, comparison, *views, view)
+    _add_pair(page, pair, comparison, views[0], views[1], view)
 
 
 def _put(listed: list[Any], item: Any) -> int:

@@ -35,10 +35,13 @@ MOST = 1000
 """Experiments on a page: the strongest; all are in the run directory."""
 
 
-def data_of(runs: Sequence[RunResult], comparisons: Mapping[tuple[int, int], Comparison], title: str) -> Json:
+def data_of(
+    runs: Sequence[RunResult], names: Sequence[str], comparisons: Mapping[tuple[int, int], Comparison], title: str
+) -> Json:
     """Everything that the page's program reads.
 
     Args:
+        names: what the runs are called.
         comparisons: (i, j) → the comparison of run i with run j; empty for a single run.
 
     Raises:
@@ -46,7 +49,7 @@ def data_of(runs: Sequence[RunResult], comparisons: Mapping[tuple[int, int], Com
     """
     page: Json = {
         "title": title,
-        "runs": [_run(result, names_of(runs)[i]) for i, result in enumerate(runs)],
+        "runs": [_run(result, name) for result, name in zip(runs, names, strict=True)],
         "columns": FOUND,
         "scale": SCALE,
         "style": {"widest": [style.WIDEST, 4.0], "narrowest": style.NARROWEST, "pale": style.PALE,
@@ -65,17 +68,6 @@ def data_of(runs: Sequence[RunResult], comparisons: Mapping[tuple[int, int], Com
         name = page["runs"][0]["name"]
         page["views"].append({"label": name, "short": name, "sheet": 0, "runs": [0], "metrics": of_metric})
     return page
-
-
-def names_of(runs: Sequence[RunResult]) -> list[str]:
-    """What the runs are called: by their specs, and where those are the same by their directories."""
-    names = [result.graph.name for result in runs]
-    if len(set(names)) == len(names):
-        return names
-    places = [Path(result.directory).name if result.directory else f"run {i + 1}" for i, result in enumerate(runs)]
-    if len(set(places)) == len(places):
-        return places
-    return [f"{place} ({i + 1})" for i, place in enumerate(places)]
 
 
 def sheet(

@@ -49,7 +49,7 @@ def geometry(scene: Scene, places: Mapping[str, int]) -> Json:
              *map(_tenths, arrow.curve[-1]), *map(_tenths, arrow.tip[0])]
             for arrow in arrows
         ],
-        "letters": _letters(scene.tags, scene.boxes, arrows, places),
+        "letters": _letters(scene.tags, scene.boxes, arrows),
         "notes": [
             [i, _tenths(panel.rect.center), _tenths(panel.rect.bottom - 0.8)]
             for panel in scene.notes
@@ -122,9 +122,7 @@ def _box(box: Box, home: int | None, places: Mapping[str, int]) -> Json:
     return found
 
 
-def _letters(
-    tags: Sequence[Panel], boxes: Sequence[Box], arrows: Sequence[Arrow], places: Mapping[str, int]
-) -> list[list[Any]]:
+def _letters(tags: Sequence[Panel], boxes: Sequence[Box], arrows: Sequence[Arrow]) -> list[list[Any]]:
     """[x, y, letter, what it stands for, number of its arrow or -1, number of its box or -1]."""
     found = []
     for tag in tags:
