@@ -13,6 +13,9 @@ from circuitgraph.reporting.experiments import FOUND, column, found, metric_phra
 from circuitgraph.results.records import Row, RunResult
 
 Pair = tuple[int, int]
+Value = tuple[float | None, float | None, float | None]
+"""An effect and its interval."""
+SIDE = ("effect", "ci_low", "ci_high")
 WITHOUT = ("metric_base", "metric_other", "metric_patched", "same_sign", "draws", "draw_std")
 """Columns of a row that say nothing of a difference."""
 
@@ -49,8 +52,8 @@ def _add_by_address(page: Json, runs: Sequence[RunResult], pairs: Mapping[Pair, 
     for (i, j), comparison in pairs.items():
         blank = dict.fromkeys(WITHOUT)
         rows = {row.id: replace(row, **blank) for row in differences[i, j]}
-        of = {own[i].get(each.ids_a[0], each.ids_a[0]): each for each in comparison.rows}
-        view = _difference_view(page, (i, j), at, metric, found(rows, ids), [of.get(id_) for id_ in ids])
+        beside = _beside(own[i], comparison, (sides[i], sides[j]), ids)
+        view = _difference_view(page, (i, j), at, metric, found(rows, ids), beside)
         _add_pair(page, (i, j), comparison, views[i], views[j], view)
 
 
@@ -114,7 +117,8 @@ def _add_by_group(page: Json, runs: Sequence[RunResult], pair: Pair, comparison:
             for name in ("std_error", "ci_low", "ci_high", "interval", "p_value", "q_value")
         },
     }
-    view = _difference_view(page, pair, at, comparison.metric, columns, lines)
+    beside = [[_value(each, side) for each in lines] for side in "ab"]
+    view = _difference_view(page, pair, at, comparison.metric, columns, beside)
     _add_pair(page, pair, comparison, views[0], views[1], view)
 
 
@@ -132,23 +136,36 @@ def _run_view(page: Json, i: int, at: int, metric: str, rows: Mapping[str, Row],
 
 
 def _difference_view(
-    page: Json, pair: Pair, at: int, metric: str, columns: Json, lines: Sequence[Matched | None]
+    page: Json, pair: Pair, at: int, metric: str, columns: Json, beside: Sequence[Sequence[Value]]
 ) -> int:
     """The difference, and beside it both sides in the quantity that was compared."""
     names = [page["runs"][i]["name"] for i in pair]
     sides = [
-        {
-            "short": name,
-            "effect": column([None if each is None else getattr(each, side) for each in lines]),
-            "ci_low": column([None if each is None else getattr(each, f"{side}_low") for each in lines]),
-            "ci_high": column([None if each is None else getattr(each, f"{side}_high") for each in lines]),
-        }
-        for name, side in zip(names, "ab", strict=True)
+        {"short": name, **{key: column([value[k] for value in side]) for k, key in enumerate(SIDE)}}
+        for name, side in zip(names, beside, strict=True)
     ]
     label = f"{names[1]} − {names[0]}"
     view = {"label": label, "short": "difference", "sheet": at, "runs": list(pair), "metrics": {metric: columns},
             "sides": sides}  # fmt: skip
     return _put(page["views"], view)
+
+
+def _beside(
+    own: Mapping[str, str], comparison: Comparison, rows: tuple[Sequence[Row], Sequence[Row]], ids: Sequence[str]
+) -> list[list[Value]]:
+    """What each experiment is in A and in B; where one alone has it, its effect, if effects are what is compared."""
+    matched = {own.get(each.ids_a[0], each.ids_a[0]): each for each in comparison.rows}
+    effects = comparison.quantity is Quantity.EFFECT
+    sides: list[list[Value]] = []
+    for side, listed in zip("ab", rows, strict=True):
+        known: dict[str, Value] = {row.id: (row.effect, row.ci_low, row.ci_high) for row in listed} if effects else {}
+        known |= {id_: _value(each, side) for id_, each in matched.items()}
+        sides.append([known.get(id_, (None, None, None)) for id_ in ids])
+    return sides
+
+
+def _value(each: Matched, side: str) -> Value:
+    return getattr(each, side), getattr(each, f"{side}_low"), getattr(each, f"{side}_high")
 
 
 def _add_pair(page: Json, pair: Pair, comparison: Comparison, a: int, b: int, difference: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import hypot
 from typing import Any
 
+from circuitgraph.drawing.curves import spaced
 from circuitgraph.drawing.scene import Arrow, Box, Panel, Point, Rect, Scene
 
 Json = dict[str, Any]
@@ -17,6 +18,10 @@ SCALE = 10
 """Units of the page per point: whole numbers are short."""
 REACH = 30.0
 """How far from its arrow a note or a letter can be."""
+STEP = 4.0
+"""Between the points at which arrows are looked at."""
+NOTED = 30
+"""So many of the strongest experiments may have notes."""
 
 
 def geometry(scene: Scene, places: Mapping[str, int]) -> Json:
@@ -27,6 +32,8 @@ def geometry(scene: Scene, places: Mapping[str, int]) -> Json:
     arrows = [arrow for arrow in scene.arrows if arrow.id in places]
     numbers = {box.key: i for i, box in enumerate(scene.boxes)}
     homes = [_home(box, scene.clusters) for box in scene.boxes]
+    strongest = set(list(dict.fromkeys(arrow.id for arrow in reversed(arrows)))[:NOTED])
+    noted = [i for i, arrow in enumerate(arrows) if arrow.id in strongest]
     top = min((box.panel.rect.y for box in scene.boxes), default=0.0) - 30
     names = [text for text in scene.texts if text.y > top + 26]
     return {
@@ -53,7 +60,7 @@ def geometry(scene: Scene, places: Mapping[str, int]) -> Json:
         "notes": [
             [i, _tenths(panel.rect.center), _tenths(panel.rect.bottom - 0.8)]
             for panel in scene.notes
-            if (i := _nearest(panel.rect, arrows)) is not None
+            if (i := _nearest(panel.rect, arrows, noted)) is not None
         ],
     }  # fmt: skip
 
@@ -128,37 +135,29 @@ def _letters(tags: Sequence[Panel], boxes: Sequence[Box], arrows: Sequence[Arrow
     for tag in tags:
         value, rect = tag.tooltip or "", tag.rect
         box = next((i for i, each in enumerate(boxes) if value in each.unusual and each.panel.rect.overlaps(rect)), -1)
-        arrow = None if box >= 0 else _nearest(rect, arrows, value)
+        unusual = (i for i, each in enumerate(arrows) if value in each.unusual)
+        arrow = None if box >= 0 else _nearest(rect, arrows, unusual)
         if box >= 0 or arrow is not None:
             middle = _tenths(rect.center), _tenths(rect.y + rect.height / 2)
             found.append([*middle, _said(tag), value, -1 if arrow is None else arrow, box])
     return found
 
 
-def _nearest(rect: Rect, arrows: Sequence[Arrow], unusual: str | None = None) -> int | None:
-    """The number of the arrow that passes nearest to a rectangle; of those that have something unusual, if asked."""
+def _nearest(rect: Rect, arrows: Sequence[Arrow], among: Iterable[int]) -> int | None:
+    """The number of the arrow that passes nearest to a rectangle; None where none is near."""
     best, least = None, REACH
-    for i, arrow in enumerate(arrows):
-        if unusual is not None and unusual not in arrow.unusual:
-            continue
-        if not _around(arrow.curve).overlaps(rect, REACH):
-            continue
-        distance = min(_distance(point, rect) for point in _dense(arrow.curve))
-        if distance < least:
-            best, least = i, distance
+    for i in among:
+        curve = arrows[i].curve
+        if _around(curve).overlaps(rect, REACH):
+            distance = min(_distance(point, rect) for point in (*spaced(curve, STEP), curve[-1]))
+            if distance < least:
+                best, least = i, distance
     return best
 
 
 def _around(curve: Sequence[Point]) -> Rect:
     xs, ys = [x for x, _ in curve], [y for _, y in curve]
     return Rect(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
-
-
-def _dense(curve: Sequence[Point]) -> list[Point]:
-    """Points on a curve, a few points apart."""
-    from circuitgraph.drawing.curves import spaced
-
-    return [*spaced(tuple(curve), 4.0), curve[-1]]
 
 
 def _distance(point: Point, rect: Rect) -> float:

@@ -12,8 +12,11 @@ from circuitgraph.reporting.experiments import metric_phrases
 from circuitgraph.results.records import RunResult
 
 if TYPE_CHECKING:
-    from circuitgraph.comparing.records import Comparison
+    from circuitgraph.comparing.records import Comparison, Differs
 
+DIFFERING = 6
+DIFFERENCE = 60
+"""Characters of a setting in which runs differ."""
 LONGEST = 4000
 """Characters of a text of the user's that are shown in the heading."""
 
@@ -40,7 +43,10 @@ def facts(runs: Sequence[RunResult], names: Sequence[str], comparisons: Mapping[
         found += [(f"{title}{whose}", value) for title, value in _of_metrics(result)]
         found += [(f"{title}{whose}", value) for title, value in _of_experiments(result)]
     for (i, j), comparison in comparisons.items():
-        found.append((f"{isolated(names[i])} and {isolated(names[j])}", _alike(comparison)))
+        title = f"{isolated(names[i])} and {isolated(names[j])}"
+        found.append((title, _alike(comparison)))
+        if len(comparisons) == 1 and comparison.differing:
+            found.append(("they differ in", "; ".join(map(_differs, comparison.differing[:DIFFERING]))))
     return '<dl class="facts">' + "".join(f"<div><dt>{t}</dt><dd>{v}</dd></div>" for t, v in found) + "</dl>"
 
 
@@ -91,6 +97,11 @@ def _alike(comparison: Comparison) -> str:
     if flips := len(comparison.flips()):
         parts.append(f"{flips:,} of opposite sign")
     return " · ".join([*parts, "paired" if comparison.paired else "not paired" if comparison.paired is False else ""])
+
+
+def _differs(item: Differs) -> str:
+    values = " → ".join(isolated("–" if value is None else value[:DIFFERENCE]) for value in (item.a, item.b))
+    return f"{isolated(item.name)}: {values}"
 
 
 def warnings(runs: Sequence[RunResult], comparisons: Mapping[tuple[int, int], Comparison]) -> str:

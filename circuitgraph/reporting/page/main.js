@@ -34,7 +34,7 @@ function sayShown(shown) {
   const { many, sheet } = now;
   const measured = shown.filter((i) => now.rank[i] !== null).length;
   const parts = [`${whole(shown.length)} of ${count(many, "experiment")} shown`];
-  if (measured < shown.length) parts.push(`${whole(shown.length - measured)} of them not measured here`);
+  if (measured < shown.length) parts.push(`${whole(shown.length - measured)} ${now.mode === "difference" ? "in one run alone" : now.pair ? "in the other run alone" : "not measured"}`);
   if (state.min) parts.push(`|effect| at least ${number(state.min)}`);
   if (state.top) parts.push(`the ${whole(state.top)} strongest`);
   if (state.sure) parts.push("significant alone");
@@ -50,14 +50,15 @@ function drawLegend() {
   const metric = now.metric === undefined ? "the metric" : clip(now.metric, 60);
   const seen = new Set(now.order.map(findingOf));
   const difference = now.mode === "difference";
+  const b = difference ? clip(now.view.sides[1].short, 60) : "";
   const listed = [];
   const sample = (kind, text, dash, width = 2.6) => listed.push(make("span", {}, mark("svg", { class: kind, viewBox: "0 0 40 14",
     "aria-hidden": "true" }, mark("path", { class: "line", d: "M0 7H33", "stroke-width": width, "stroke-dasharray": dash }),
   mark("path", { class: "tip", d: "M40 7L31 2.5V11.5z" })), said(text)));
-  if (seen.has("positive") || seen.has("untested")) sample("positive", difference ? "larger in B" : `positive: patching raises ${metric}`);
-  if (seen.has("negative") || seen.has("untested")) sample("negative", difference ? "smaller in B" : `negative: patching lowers ${metric}`, "7 3");
+  if (seen.has("positive") || seen.has("untested")) sample("positive", difference ? `larger in ${b}` : `positive: patching raises ${metric}`);
+  if (seen.has("negative") || seen.has("untested")) sample("negative", difference ? `smaller in ${b}` : `negative: patching lowers ${metric}`, "7 3");
   if (seen.has("undecided")) sample("undecided", "95 % interval contains 0", "2 4", 1.6);
-  if (now.order.length < now.many) sample("unmeasured", "not measured here", null, 1.2);
+  if (now.order.length < now.many) sample("unmeasured", now.pair ? (difference ? "in one run alone" : "in the other run alone") : "not measured", null, 1.2);
   if (now.largest) listed.push(make("span", { class: "soft" }, `widest: ${number(now.largest, now.digits)}, width ∝ √|${difference ? "difference" : "effect"}|`));
   byId("legend").replaceChildren(...listed);
 }

@@ -47,7 +47,7 @@ function drawTable(shown) {
   }
   drawHead();
   const [column, ascending] = sorting();
-  const listed = shown.slice().sort((i, j) => compared(column.value(i), column.value(j), ascending) || rankOf(i) - rankOf(j));
+  const listed = shown.slice().sort((i, j) => inOrder(column.value(i), column.value(j), ascending) || rankOf(i) - rankOf(j));
   tableOrder.length = 0;
   tableOrder.push(...listed);
   byId("caption").textContent = `${count(listed.length, "experiment")}${now.metric === undefined ? "" :
@@ -60,7 +60,7 @@ function drawTable(shown) {
 const rankOf = (i) => (now.rank[i] === null ? now.many : now.rank[i]);
 
 /** Missing values are last in either order. */
-function compared(a, b, ascending) {
+function inOrder(a, b, ascending) {
   const [none, other] = [a === null || a === undefined, b === null || b === undefined];
   if (none || other) return none - other;
   const sign = ascending ? 1 : -1;
