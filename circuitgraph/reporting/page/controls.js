@@ -140,7 +140,7 @@ function listHits() {
     said(node.key), " (node)")),
   ...hits.slice(0, 30).map((i) => make("button", { type: "button", onclick: () => { list.hidden = true;
     change({ edge: now.items.id[i] }); } }, said(clip(labelOf(i), 120)))),
-  hits.length > 30 ? make("p", {}, `and ${hits.length - 30} more`) : null);
+  ...(hits.length > 30 ? [make("p", {}, `and ${hits.length - 30} more`)] : []));
 }
 
 function foundBoxes() {

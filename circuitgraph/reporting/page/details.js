@@ -43,10 +43,15 @@ function mergedList(edge) {
 function entry(i) {
   const effect = now.get("effect", i);
   return make("button", { type: "button", onclick: () => change({ edge: now.items.id[i] }) },
-    said(clip(labelOf(i), 160)), make("b", { class: tone(effect) }, effect === null ? "–" : signed(effect, now.digits)));
+    said(clip(labelOf(i), 160)), make("b", { class: toneOf(i) }, effect === null ? "–" : signed(effect, now.digits)));
 }
 
-const tone = (effect) => (effect > 0 ? "is-positive" : effect < 0 ? "is-negative" : "");
+/** The color of a number: none where the interval contains 0. */
+function toneOf(i) {
+  const finding = findingOf(i);
+  if (finding === "undecided" || finding === "unmeasured") return null;
+  return now.get("effect", i) > 0 ? "is-positive" : "is-negative";
+}
 
 function numbersOf(i) {
   const get = (name) => now.get(name, i);
@@ -77,19 +82,19 @@ function numbersOf(i) {
   const reading = { positive: "positive", negative: "negative", undecided: "the interval contains 0",
     untested: "no interval" }[findingOf(i)];
   return [
-    make("p", { class: `big ${tone(effect)}` }, signed(effect)),
+    make("p", { class: `big ${toneOf(i) || ""}` }, signed(effect)),
     make("p", {}, `95 % ${interval(get("ci_low"), get("ci_high"))}`),
-    bar(get("ci_low"), effect, get("ci_high")),
+    bar(get("ci_low"), effect, get("ci_high"), strokeOf(i).look),
     make("p", { class: "soft" }, `${word} on `, said(now.metric), `: ${reading}`),
     ...sides(i), make("dl", {}, ...rows),
   ];
 }
 
 /** The interval as a line, on the scale of the largest effect. */
-function bar(low, effect, high) {
+function bar(low, effect, high, look_of) {
   const most = Math.max(now.largest, Math.abs(low ?? 0), Math.abs(high ?? 0)) || 1;
   const x = (value) => 150 + 145 * value / most;
-  const svg = mark("svg", { class: `bar ${effect > 0 ? "positive" : "negative"}`, viewBox: "0 0 300 26",
+  const svg = mark("svg", { class: `bar ${look_of}`, viewBox: "0 0 300 26",
     preserveAspectRatio: "none", "aria-hidden": "true" },
     mark("line", { x1: 150, x2: 150, y1: 2, y2: 24, stroke: "var(--soft-ink)", "stroke-width": 1 }),
     mark("line", { x1: 5, x2: 295, y1: 13, y2: 13, stroke: "var(--line)", "stroke-width": 1 }));

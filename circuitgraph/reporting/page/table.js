@@ -96,10 +96,11 @@ function lineOf(i) {
   const cells = now.table.map((column) => {
     const value = column.value(i);
     if (column.key === "name") return make("th", { scope: "row", class: "text wide" },
-      make("button", { type: "button", tabindex: -1 }, said(clip(value, 2000))));
+      make("button", { type: "button", tabindex: -1 }, said(clip(value, 2000)),
+        now.item("label", i) ? make("span", { class: "soft" }, " ", said(clip(now.item("arrow", i), 400))) : null));
     const none = value === null || value === undefined;
     const shown = none ? "–" : column.text ? said(clip(String(value), 200)) : column.say(value);
-    return make("td", { class: column.text ? "text" : column.toned ? tone(value) : null }, shown);
+    return make("td", { class: column.text ? "text" : column.toned ? toneOf(i) : null }, shown);
   });
   const line = make("tr", { "data-id": now.items.id[i] }, ...cells);
   line.addEventListener("pointerenter", () => { lightUp([i]); showDetails(i); });
