@@ -40,6 +40,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_methods.py
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_plots.py
+	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python -m tests.matrix
 
 browser:
@@ -47,7 +48,7 @@ browser:
 	@chromium --version
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates
+	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates --drawing
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("circuitgraph needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else 0'

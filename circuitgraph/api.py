@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from circuitgraph.catalog import MetricParams, metrics
 from circuitgraph.checks import Checked, SpecLike
 from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
@@ -22,19 +21,21 @@ from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
+from circuitgraph.spec.metrics import metric_names
 from circuitgraph.spec.model import CircuitSection, EstimateMethod
 from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
     from circuitgraph.comparing import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
-    from circuitgraph.evaluation.records import Evaluation
+    from circuitgraph.drawing import Example
     from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
     from circuitgraph.plotting import Picture
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.records import RunResult
 
 EXECUTORS = tuple(executor.value for executor in Executor)
@@ -94,16 +95,6 @@ def executor_named(name: str) -> Executor:
     if name not in EXECUTORS:
         raise InputError(f"'{name}' is no executor{did_you_mean(name, EXECUTORS)}")
     return Executor(name)
-
-
-def metric_names(spec: CircuitSpec) -> list[str]:
-    """The metrics of a spec as people say them: `logit_diff at END`."""
-    names = []
-    for metric in spec.metrics:
-        params = metrics.lookup(metric.name).read(metric.parameters)
-        at = params.at if isinstance(params, MetricParams) else "END"
-        names.append(f"{metric.name} at {at}")
-    return names
 
 
 def run(
@@ -211,8 +202,8 @@ def test(
     if any(claim.expect is not None for claim in found.graph.claims):
         result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
     if found.spec.circuit.expect is not None:
-        from circuitgraph.evaluation.curve import CurveKind
         from circuitgraph.evaluation.measure import Evaluating  # imports torch
+        from circuitgraph.results.evaluated import CurveKind
 
         only = {"circuits": 0, "curve": CurveKind.NONE, "minimality": False}
         evaluation = Evaluating(spec, overrides, progress, **only).result()
@@ -353,6 +344,7 @@ def evaluate(
     """Measure the circuit of a spec as a whole: faithfulness, completeness, minimality (docs/evaluate.md).
 
     Args:
+        spec: or a run directory: the circuit of the spec that was run, kept there as evaluation.json.
         random: how many random circuits to compare with; None = as the spec says.
         curve: `hypothesis` (its edges, ranked by what dropping each one does), `all` (every edge of the model, ranked
             by its exact effect: one experiment each), or `none`.
@@ -362,13 +354,19 @@ def evaluate(
         SpecError, InputError: everything that is wrong with the spec, and with its edges as one circuit.
         ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
         NotFiniteError: NaN or infinity in a value; the message names the run.
+        FileError, LockError: the run directory cannot be used.
     """
-    from circuitgraph.evaluation.curve import CurveKind
+    from circuitgraph.evaluation.of_run import evaluate_run, is_run
+    from circuitgraph.results.evaluated import CurveKind
 
     if curve not in list(CurveKind):
         raise InputError(f"'{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
     if random is not None and random < 0:
         raise InputError(f"random is a number of circuits, not {random}")
+    if isinstance(spec, str | Path) and is_run(spec):
+        if overrides:
+            raise InputError(f"{spec} is a finished run, whose spec is not overridden; evaluate the spec instead")
+        return evaluate_run(spec, progress, circuits=random, curve=CurveKind(curve))
     from circuitgraph.evaluation.measure import Evaluating  # imports torch
 
     return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()
@@ -379,20 +377,25 @@ def render(
     path: str | Path,
     *,
     layout: str = "layered",
+    style: str = "plain",
     title: str | None = None,
     tell: Callable[[str], None] = lambda _note: None,
 ) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
-    Of more than 500 arrows the 200 strongest edges are drawn, which the picture says; `.graphml` and `.json` hold all.
+    Of more than 1,000 arrows the 1,000 strongest are drawn, which the picture says; `.graphml` and `.json` hold all
+    edges.
 
     Args:
         what: a RunResult, a CircuitSpec, a spec file or a run directory.
+        style: `plain`, every edge an arrow; `paper`, as in a paper's figure: groups are boxes with their members
+            written in them, all edges from one to one port of another are one arrow, and the tokens of the first
+            prompt stand below the positions.
         tell: called with what of it was drawn, where it was not all.
 
     Raises:
         SpecError, InputError: the spec is wrong or has nothing to draw, or too much that is not measured, or there
-            is no such format or layout.
+            is no such format, layout or style.
         FileError: a file cannot be read or written.
     """
     from circuitgraph.drawing import render as draw
@@ -401,16 +404,37 @@ def render(
     if isinstance(what, str | Path) and Path(what).is_dir():
         what = load_run(what)
     if isinstance(what, RunResult):
-        positions = what.provenance.get("settings", {}).get("positions")
-        written = draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
-        if note := drawn_part(what, written):
+        settings = what.provenance.get("settings", {})
+        example = _example(settings.get("tokens"))
+        positions = settings.get("positions")
+        written = draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions,
+                       style=style, example=example)  # fmt: skip
+        if note := drawn_part(what, written, style):
             tell(note)
         return written
     found = check_spec(what)
     if not found.graph.claims and not found.graph.groups:
         raise InputError(f"{found.spec.name}: nothing to draw: the spec has no edges, nodes or groups")
     positions = found.prompts.position_names() if found.prompts else None
-    return draw(found.graph, path, layout=layout, title=title, positions=positions)
+    example = None
+    if style == "paper" and found.prompts:
+        from circuitgraph.graph.claims import replaced
+        from circuitgraph.prompts.tokens import first_tokens
+
+        places = {end.position: None for sender, receiver, _ in found.graph.arcs() for end in (sender, receiver)}
+        places |= {address.position: None for claim in found.graph.claims for address in replaced(claim)}
+        known = [position for position in places if position is not None]
+        example = _example(first_tokens(found.prompts, known, found.location.path))
+    return draw(found.graph, path, layout=layout, title=title, positions=positions, style=style, example=example)
+
+
+def _example(first: dict[str, Any] | None) -> Example | None:
+    """The first prompt for a picture, if its tokens are known as text."""
+    from circuitgraph.drawing import Example
+
+    if first is None or all(token.startswith("#") for token in first["clean"]):
+        return None
+    return Example(first["clean"], first["at"])
 
 
 def diagram(
@@ -546,11 +570,11 @@ def unplotted(result: RunResult) -> str | None:
     return MISSING if not available() and worth_drawing(result) else None
 
 
-def drawn_part(result: RunResult, path: str | Path) -> str | None:
+def drawn_part(result: RunResult, path: str | Path, style: str = "plain") -> str | None:
     """Which of very many edges of a run the picture `path` shows, in words; None = all."""
     from circuitgraph.drawing import what_is_drawn
 
-    return what_is_drawn(result.graph, result.primary, path)
+    return what_is_drawn(result.graph, result.primary, path, style)
 
 
 def compare(

@@ -106,7 +106,8 @@ def test_the_numbers_are_those_of_edges_parquet(run):
 def test_the_stages_are_those_of_the_plan(run):
     items = Reading(page([run])).data["sheets"][0]["items"]
     told = [
-        [_filled(items["texts"][k], names) for k in column(items["stages"], i)] for i, names in enumerate(items["names"])
+        [_filled(items["texts"][k], names) for k in column(items["stages"], i)]
+        for i, names in enumerate(items["names"])
     ]
     wanted = [
         block.splitlines()[1:]
@@ -187,7 +188,7 @@ def test_a_comparison_shares_one_sheet(run, other):
         assert [column(side["effect"], i) for side in difference["sides"]] == [each.a, each.b]
         assert column(difference["metrics"]["logit_diff"]["metric_patched"], i) is None
     assert pair["agreement"]["spearman"]["value"] == comparison.agreement.spearman.value
-    assert [name for name, origin in data["sheets"][0]["items"]["origins"].items() if origin["places"]] == ["0", "1"]
+    assert [name for name, origin in data["sheets"][0]["items"]["origins"].items() if origin["texts"]] == ["0", "1"]
 
 
 def test_three_runs_share_one_sheet_and_show_each_pair(run, other, tmp_path):

@@ -215,16 +215,18 @@ def test_the_keyboard_goes_through_edges_in_order_of_rank(show, run):
         assert page.evaluate("document.activeElement.dataset.id") == edges(run)[1].id  # focus stays
         page.keyboard.press("Escape")
         assert state(page) == {}
-        page.keyboard.press("Shift+Tab")  # nodes
-        assert page.evaluate("document.activeElement.classList.contains('box')")
+        page.keyboard.press("Tab")  # groups
+        assert page.evaluate("document.activeElement.classList.contains('head')")
+        page.keyboard.press("Enter")
+        assert set(state(page)) == {"folded"}
+        assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "false"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")  # nodes
         key = page.evaluate("document.activeElement.dataset.key")
         page.keyboard.press("Enter")
         assert state(page) == {"node": key}
         page.keyboard.press("Escape")
-        page.keyboard.press("Shift+Tab")  # groups
-        page.keyboard.press("Enter")
-        assert set(state(page)) == {"folded"}
-        assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "false"
+        assert state(page) == {}
 
 
 def parsed(text: str | bytes) -> ElementTree.Element:
@@ -323,7 +325,7 @@ def test_a_group_whose_own_edges_are_inside_hides_them(show):
 def test_search_marks_and_lists(show, run):
     with show() as page:
         page.fill("#find", "last STEP")
-        assert page.inner_text("#hits").split("\n") == ["1 experiment, 0 nodes", "the last step"]
+        assert page.inner_text("#hits").split() == "1 experiment, 0 nodes the last step".split()
         (found,) = [row for row in run.primary if row.label == "the last step"]
         assert page.locator("tr.found").evaluate_all("all => all.map(each => each.dataset.id)") == [found.id]
         assert page.locator(".glow.found").count() == 1

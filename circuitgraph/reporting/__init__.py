@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from circuitgraph.comparing.compare import distinct_labels
 from circuitgraph.errors import InputError
 from circuitgraph.reporting.assemble import Part, assemble
-from circuitgraph.reporting.data import data_of
+from circuitgraph.reporting.data import data_of, prefix_of
 from circuitgraph.reporting.heading import description, facts, isolated, warnings
+from circuitgraph.reporting.sections import sections
 from circuitgraph.results.files import write_text
 from circuitgraph.results.records import RunResult
 
@@ -77,19 +78,14 @@ def _compared(runs: Sequence[RunResult], names: Sequence[str]) -> Mapping[tuple[
 
 def _parts(runs: Sequence[RunResult], names: Sequence[str]) -> list[Part]:
     """What stands beside the graph and the table, run by run."""
-    try:
-        from circuitgraph.reporting.sections import sections  # type: ignore[import-not-found]
-    except ImportError:
-        return []
     found = []
     for i, (result, name) in enumerate(zip(runs, names, strict=True)):
         several = len(runs) > 1
-        for section in sections(result):
-            id_ = f"{section.id}-{i + 1}" if several else section.id
-            heading = f"{section.title}: {name}" if several else section.title
-            title = isolated(heading)
-            begin = f'<section id="{id_}" aria-labelledby="{id_}-title"><h2 id="{id_}-title">{title}</h2>'
-            found.append(Part(id_, heading, f"{begin}{section.html}</section>"))
+        for section in sections(result, prefix=prefix_of(i, runs)):
+            heading = f"{section.title}, {name}" if several else section.title
+            begin = f'<section id="{section.id}" aria-labelledby="{section.id}-title">'
+            title = f'<h2 id="{section.id}-title">{isolated(heading)}</h2>'
+            found.append(Part(section.id, heading, f"{begin}{title}{section.html}</section>"))
     return found
 
 

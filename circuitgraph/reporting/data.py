@@ -49,7 +49,7 @@ def data_of(
     """
     page: Json = {
         "title": title,
-        "runs": [_run(result, name) for result, name in zip(runs, names, strict=True)],
+        "runs": [_run(*each) | {"prefix": prefix_of(i, runs)} for i, each in enumerate(zip(runs, names, strict=True))],
         "columns": FOUND,
         "scale": SCALE,
         "style": {"widest": [style.WIDEST, 4.0], "narrowest": style.NARROWEST, "pale": style.PALE,
@@ -68,6 +68,11 @@ def data_of(
         name = page["runs"][0]["name"]
         page["views"].append({"label": name, "short": name, "sheet": 0, "runs": [0], "metrics": of_metric})
     return page
+
+
+def prefix_of(i: int, runs: Sequence[RunResult]) -> str:
+    """What the ids of a run's sections begin with."""
+    return f"run-{i + 1}-" if len(runs) > 1 else ""
 
 
 def sheet(

@@ -6,16 +6,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from circuitgraph.errors import NotFiniteError
-from circuitgraph.graph.claims import ChainClaim, Claim, EdgeClaim, Group, NodeClaim, Origin, SetClaim, claim_arrow
+from circuitgraph.graph.claims import ChainClaim, Claim, EdgeClaim, Group, NodeClaim, SetClaim, claim_arrow
 from circuitgraph.graph.usual import settings
 from circuitgraph.nodes import ALL_PORTS, MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Node
 from circuitgraph.plans.explain import stages
 from circuitgraph.plans.types import Experiment
-from circuitgraph.results.manifest import SPEC
+from circuitgraph.reporting.sections import spec_lines
 from circuitgraph.results.records import Row, RunResult
 
 Json = dict[str, Any]
@@ -194,26 +193,12 @@ def origins(result: RunResult, ids: Sequence[str], own: Mapping[str, str]) -> Js
 
     `own`: the run's id of an experiment → its id on the page, where they differ.
     """
-    lines = _spec_lines(result)
-    claims = {own.get(id_, id_): claim for id_, claim in result.graph.by_id.items()}
-    places: list[Any] = []
-    texts: dict[str, str] = {}
-    for id_ in ids:
-        origin = claims[id_].origin if id_ in claims else Origin()
-        places.append(origin.line or origin.entry or None)
-        if 0 < origin.line <= len(lines):
-            texts[str(origin.line)] = _cut(lines[origin.line - 1].strip())
-    return {"places": column(places), "texts": texts}
-
-
-def _spec_lines(result: RunResult) -> list[str]:
-    """The lines of the spec as it was run; none where the run was kept in memory."""
-    if result.directory is None:
-        return []
-    try:
-        return (Path(result.directory) / SPEC).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
+    lines = (result.spec_text or "").splitlines()
+    numbers = {own.get(id_, id_): line for id_, line in spec_lines(result).items()}
+    entries = {own.get(id_, id_): claim.origin.entry for id_, claim in result.graph.by_id.items()}
+    places = [numbers.get(id_) or entries.get(id_) or None for id_ in ids]
+    found = {place for place in places if isinstance(place, int) and place <= len(lines)}
+    return {"places": column(places), "texts": {str(line): _cut(lines[line - 1].strip()) for line in sorted(found)}}
 
 
 def _cut(text: str) -> str:

@@ -144,7 +144,10 @@ function linesOf(i) {
     if (place === null || shown.has(`${where} ${text}`)) return [];
     shown.add(`${where} ${text}`);
     const file = now.view.runs.length > 1 ? ` of ${clip(data.runs[run].name, 60)}` : "";
-    return [make("h4", {}, "In the spec", said(file), `, ${where}`), text ? make("pre", {}, said(text)) : null];
+    const anchor = `${data.runs[run].prefix}spec-L${place}`;
+    const known = typeof place === "number" && byId(anchor);
+    return [make("h4", {}, "In the spec", said(file), ", ", known ? make("a", { href: `#${anchor}` }, where) : where),
+      text ? make("pre", {}, said(text)) : null];
   }).filter(Boolean);
 }
 

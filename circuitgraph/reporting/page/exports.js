@@ -42,7 +42,7 @@ function standalone() {
   caption.forEach((text, k) => copy.append(mark("text", { x: x + 240, y: y + height + 190 + 150 * k, "font-size": k ? 105 : 130,
     "font-weight": k ? 400 : 700, "font-family": "Liberation Sans, Arial, Helvetica, sans-serif", fill: color("--ink") }, text)));
   lightUp(state.edge ? itemsOf(state.edge) : [], null);
-  return new XMLSerializer().serializeToString(copy);
+  return printable(new XMLSerializer().serializeToString(copy));
 }
 
 /** A color as every reader of SVG knows it. */
