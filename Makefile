@@ -1,6 +1,7 @@
 # make demo        measure and draw the circuit of the bundled model
 # make test        everything that has to hold before a change lands
 # make test-long   the same with 2,000 instead of 200 random examples on which both executors have to agree
+# make browser     Debian's chromium, in which the tests of the report run; without it they are skipped
 # make bench       times beside TransformerLens' own, how they grow, and memory: a quarter of an hour
 #
 # Both make .venv if there is none and install from the pins in constraints.txt. To install PyTorch from
@@ -14,8 +15,9 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := ioi-mini
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test test-long lint docs bench clean
+.PHONY: demo test test-long lint docs browser bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/circuitgraph run specs/$(DEMO).yaml --out runs/$(DEMO) --force
@@ -41,6 +43,10 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_notebooks.py
 	$(BIN)/python -m tests.matrix
+
+browser:
+	@command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y --no-install-recommends chromium; }
+	@chromium --version
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates --drawing

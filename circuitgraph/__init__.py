@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         plan,
         plot,
         render,
+        report,
         run,
         test,
     )
@@ -41,7 +42,7 @@ __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
     "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
-    "import_circuit", "load", "load_run", "plan", "plot", "render", "run", "test",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -62,7 +63,7 @@ __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Comparison",
     "Comparisons", "Discovery", "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
     "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
-    "import_circuit", "load", "load_run", "plan", "plot", "render", "run", "test",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 ]  # fmt: skip
 
 

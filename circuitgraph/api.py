@@ -509,6 +509,27 @@ def plot(
     return (write_picture(first, path),)
 
 
+def report(
+    runs: RunResult | str | Path | Sequence[RunResult | str | Path], path: str | Path, *, title: str | None = None
+) -> Path:
+    """Write a run, or several compared, as one HTML page that needs nothing but a browser (docs/report.md).
+
+    Args:
+        runs: results or run directories; one, or several to be compared.
+        path: an `.html` file.
+
+    Raises:
+        InputError: no run, one that is not finished, or runs that cannot be compared; the file is no .html.
+        NotFiniteError: NaN or infinity in a run; the message names it.
+        FileError: a file cannot be read or written.
+    """
+    from circuitgraph.reporting import write_page
+    from circuitgraph.results.records import RunResult
+
+    listed = [runs] if isinstance(runs, RunResult | str | Path) else list(runs)
+    return write_page([load_run(run) if isinstance(run, str | Path) else run for run in listed], path, title=title)
+
+
 def check_plot(path: str | Path) -> bool:
     """Refuse, before any work is done, a place where `plot` cannot write; whether it is a file for one plot.
 
@@ -710,5 +731,5 @@ def load_run(path: str | Path) -> RunResult:
 
 __all__ = [
     "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
-    "import_circuit", "load", "load_run", "plan", "plot", "render", "run", "test",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, str] = {
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results showing",
     "plotting": "errors graph nodes spec drawing",
-    "reporting": "catalog drawing plans plotting prompts results spec stats",
+    "reporting": "catalog comparing drawing errors graph nodes plans plotting prompts results spec stats",
     "tables": "graph results spec",
     "api": "catalog checks errors plans spec",
     "interchange": "drawing errors graph models nodes results spec",
@@ -64,7 +64,7 @@ MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
     "comparing": "checks drawing running",
     "api": "comparing discovery drawing evaluation graph interchange judging plotting prepared prompts reading "
-    "results running screening unrolled",
+    "reporting results running screening unrolled",
     "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
     "tables unrolled",
     "plotting": "results",

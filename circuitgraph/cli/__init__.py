@@ -18,6 +18,9 @@ from circuitgraph.cli import checking  # noqa: F401
 from circuitgraph.cli import measuring, picturing  # noqa: F401
 
 # isort: split
+from circuitgraph.cli import reporting  # noqa: F401
+
+# isort: split
 from circuitgraph.cli import finding, judging, reading  # noqa: F401
 
 # isort: split
