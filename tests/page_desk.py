@@ -14,25 +14,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import typer
 import yaml
 
 from circuitgraph import cli
 from tests.page_commands import ROOT, Block, Command, blocks
 
 PAIRS = 4
-"""A command that measures prompts of a generator is run with so many, whatever the page says."""
+"""Specs ask a generator for at most so many prompt pairs here, whatever they say on the page."""
 
 LESS = {
-    "evaluate": ("--random", "1", "--curve", "none"),
-    "acdc": ("--threshold", "5"),
+    "evaluate ": ("--random", "1", "--curve", "none"),
+    "acdc": ("--threshold", "9"),
     "eap-ig": ("--set", "estimate.steps=2"),
+    "all-edges-gpt2.yaml --explain": ("--set", "edges.0.all.receiver_layers=11"),
 }
 """Part of a command → what is added to it, so that it takes a second: the last of two options counts."""
-
-MEASURE = ("run", "test", "evaluate", "attention", "attribution", "discover")
-REPLACE = ("run", "discover", "test", "import")
-"""Commands that refuse to write over what is there: a reader runs one of the lines, here all of them are run."""
 
 STAND_INS = {
     "SPEC": "specs/ioi-mini.yaml",
@@ -42,6 +41,17 @@ STAND_INS = {
     "FILE": "file.svg",
 }
 """What is put for the words in capitals."""
+
+
+def subcommands() -> dict[str, Any]:
+    """Name → command of the command line. Typer brings a click of its own."""
+    return typer.main.get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def options_of(name: str) -> set[str]:
+    """The options of a command, as they are written."""
+    parameters = subcommands()[name].params
+    return {option for each in parameters for option in (*each.opts, *each.secondary_opts)} | {"--help"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,12 @@ class Desk:
 
     root: Path
     done: dict[tuple[str, ...], Ended] = field(default_factory=dict)
+    wrote: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shutil.copytree(ROOT / "specs", self.root / "specs")
+        for path in (self.root / "specs").glob("*.yaml"):
+            path.write_text(fewer(path.read_text(encoding="utf-8")), encoding="utf-8")
         (self.root / "runs").mkdir()
 
     def at(self, page: str) -> Path:
@@ -95,11 +108,13 @@ class Desk:
             exec(compile(block.text, str(block), "exec"), {"__name__": "page"})  # noqa: S102
 
     def _circuitgraph(self, words: list[str]) -> Ended:
-        words = [*words, *_fewer(words), *(["--force"] if words[0] in REPLACE and "--resume" not in words else [])]
-        writes = {"-o", "--out", "--plot", "--diagram"} & {*words}
+        replaces = "--force" in options_of(words[0]) and "--resume" not in words
+        words = [*words, *_less(words), *(["--force"] if replaces else [])]
         key = (*words, *(Path(word).read_text() for word in words if word.endswith(".yaml") and Path(word).is_file()))
-        if writes or key not in self.done:
-            self.done[key] = invoked(words)
+        directory = next((word for before, word in pairwise(words) if before == "--out"), " ".join(words[:2]))
+        beside = {"-o", "--output", "--plot"} & {*words}  # in the directory of the page
+        if beside or key not in self.done or self.wrote.get(directory) != key:
+            self.done[key], self.wrote[directory] = invoked(words), key
         return self.done[key]
 
     def _python(self, words: list[str]) -> Ended:
@@ -133,7 +148,7 @@ def write_spec(reader: Command | Block, path: Path) -> None:
         return
     assert above, f"{path} is not shown above on the page, and no command above writes it"
     text = (named or above)[-1].text
-    path.write_text(text, encoding="utf-8")
+    path.write_text(fewer(text), encoding="utf-8")
     if pairs := yaml.safe_load(text)["prompts"].get("file"):
         lines = (block.text for block in blocks(ROOT / reader.page) if block.language == "json")
         Path(pairs).write_text("".join(lines), encoding="utf-8")
@@ -146,20 +161,15 @@ def _read(words: list[str]) -> Iterator[str]:
             yield word
 
 
-def _fewer(words: list[str]) -> list[str]:
-    """The options that make a command measure few pairs, and little beside them."""
-    if words[0] not in MEASURE:
-        return []
-    return [*_few_pairs(words), *(word for part, less in LESS.items() if part in " ".join(words) for word in less)]
+def fewer(spec: str) -> str:
+    """The text of a spec with few prompt pairs."""
+    spec = re.sub(r"\bn: (\d+)", lambda found: f"n: {min(int(found[1]), PAIRS)}", spec)
+    return re.sub(r"\bgenerator: (\w+)", rf"generator: {{name: \1, n: {PAIRS}}}", spec)
 
 
-def _few_pairs(words: list[str]) -> list[str]:
-    generator = yaml.safe_load(Path(words[1]).read_text(encoding="utf-8"))["prompts"].get("generator")
-    if generator is None or any(word.startswith("prompts.generator.n=") for word in words):
-        return []
-    if isinstance(generator, str):
-        return ["--set", f"prompts.generator={{name: {generator}, n: {PAIRS}}}"]
-    return ["--set", f"prompts.generator.n={min(PAIRS, generator.get('n', PAIRS))}"]
+def _less(words: list[str]) -> list[str]:
+    """The options that leave a command little to do."""
+    return [word for part, less in LESS.items() if part in " ".join(words) for word in less]
 
 
 def invoked(words: list[str]) -> Ended:

@@ -15,11 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 
-from circuitgraph.cli import app
 from tests.page_commands import PAGES, ROOT, SPECS, Block, Command, blocks, commands, name_of
-from tests.page_desk import STAND_INS, Desk, Ended
+from tests.page_desk import STAND_INS, Desk, Ended, options_of, subcommands
 
 HUB = "downloads GPT-2 from the hub"
 TRAINING = "trains a model: minutes"
@@ -28,6 +26,7 @@ SLOW = "minutes; tests/test_benchmarks.py runs the same with --quick"
 NOT_RUN = {
     "make test": "is what runs this test",
     "make docs": "writes into docs/; tests hold every page and picture that it makes against its script",
+    "make site": "tests/test_site.py builds the site",
     "make bench": SLOW,
     "python -m tests.benchmarks --speed --prompts 8x16 --rounds 2": SLOW,
     "python -m tests.benchmarks --estimates --threads 1 --cpu-time": SLOW,
@@ -156,13 +155,13 @@ def test_every_command_is_one_that_exists(command):
 def test_every_command_that_a_sentence_names_exists():
     for command in MENTIONED:
         given = {word.partition("=")[0] for word in command.words[2:] if word.startswith("--")}
-        assert given <= _options(command.words[1]), command
+        assert given <= options_of(command.words[1]), command
 
 
 def test_every_option_in_a_sentence_exists():
     """`--random N`, and a command's name with options: `run --estimate eap`."""
-    names = _subcommands()
-    every = {option for name in names for option in _options(name)}
+    names = subcommands()
+    every = {option for name in names for option in options_of(name)}
     unknown = []
     for path in PAGES:
         text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -170,7 +169,7 @@ def test_every_option_in_a_sentence_exists():
             words = span.split()
             options = {word for word in re.split(r"[\s=|]+", span) if re.fullmatch(r"--[a-z][\w-]*", word)}
             if words[0] in names:
-                known = _options(words[0])
+                known = options_of(words[0])
             elif words[0].startswith("--"):
                 known = every
             else:
@@ -179,19 +178,10 @@ def test_every_option_in_a_sentence_exists():
     assert unknown == []
 
 
-def _subcommands() -> dict[str, Any]:
-    """Name → command. Typer brings a click of its own."""
-    return typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _subcommand(name: str) -> Any:
-    have = _subcommands()
+    have = subcommands()
     assert name in have, f"{name} is no command; have: {', '.join(have)}"
     return have[name]
-
-
-def _options(name: str) -> set[str]:
-    return {option for each in _subcommand(name).params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
 
 
 def _exists_with_options(words: list[str]) -> None:
