@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         attention,
         attribution,
         check,
+        compare,
         diagram,
         discover,
         evaluate,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         run,
         test,
     )
+    from circuitgraph.comparing.records import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
     from circuitgraph.evaluation.records import Evaluation
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
-    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
+    "plan", "plot", "render", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -45,6 +47,7 @@ _HOME = {
     "AttentionTable": "circuitgraph.results.attention",
     "AttributionTable": "circuitgraph.results.attribution",
     "CircuitGraph": "circuitgraph.graph.claims",
+    **dict.fromkeys(("Comparison", "Comparisons"), "circuitgraph.comparing.records"),
     "Evaluation": "circuitgraph.evaluation.records",
     "CircuitSpec": "circuitgraph.spec.model",
     "Discovery": "circuitgraph.discovery.records",
@@ -54,10 +57,10 @@ _HOME = {
 }
 
 __all__ = [
-    "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery", "Evaluation",
-    "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Comparison",
+    "Comparisons", "Discovery", "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
+    "plan", "plot", "render", "run", "test",
 ]  # fmt: skip
 
 

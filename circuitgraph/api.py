@@ -26,6 +26,7 @@ from circuitgraph.spec.model import CircuitSection, EstimateMethod
 from circuitgraph.spec.overrides import Options
 
 if TYPE_CHECKING:
+    from circuitgraph.comparing import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import Claim
@@ -532,6 +533,51 @@ def drawn_part(result: RunResult, path: str | Path) -> str | None:
     return what_is_drawn(result.graph, result.primary, path)
 
 
+def compare(
+    a: RunResult | SpecLike,
+    b: RunResult | SpecLike | None = None,
+    *more: RunResult | SpecLike,
+    match: str = "auto",
+    metric: str | None = None,
+    of: str = "auto",
+    labels: Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
+    estimate: str | None = None,
+    out: str | Path | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Comparison | Comparisons:
+    """Hold runs against each other: B − A for every experiment that both have, with intervals (docs/compare.md).
+
+    Args:
+        a, b, more: runs, run directories, specs or spec files; a spec is run. Two give a Comparison, more Comparisons.
+            One spec alone is compared with itself under `overrides`, or estimated by `estimate`.
+        match: `address`, `group`, or `auto`: by address where the architectures are the same.
+        metric: the first metric of A if not given.
+        of: differences of the `effect`, of the `normalized` effect, or `auto`: normalized where architectures differ.
+        labels: what the runs are called.
+        overrides: of one spec alone: what makes B of it; with `estimate` they hold for both.
+        estimate: of one spec alone: the method that estimates B.
+        out: a directory; what is run is kept there, each in a run directory of its own.
+        replace: put these runs in the place of finished ones in `out`.
+        progress: called with (steps done, steps in all) of one run after the other.
+
+    Raises:
+        InputError: nothing to compare with; nothing in common; a run that is not finished; no such metric.
+        … and everything that `run` raises for a spec.
+    """
+    from circuitgraph.comparing import compare_all, compare_two
+    from circuitgraph.comparing.gather import gather
+
+    given = (a, *(() if b is None else (b,)), *more)
+    runs, names = gather(
+        given, labels=labels, overrides=overrides, estimate=estimate, out=out, replace=replace, progress=progress
+    )
+    if len(runs) == 2:
+        return compare_two(*runs, labels=(names[0], names[1]), metric=metric, by=match, quantity=of)
+    return compare_all(runs, labels=names, metric=metric, by=match, quantity=of)
+
+
 def load_run(path: str | Path) -> RunResult:
     """Read a finished run directory.
 
@@ -545,6 +591,6 @@ def load_run(path: str | Path) -> RunResult:
 
 
 __all__ = [
-    "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-    "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
+    "plan", "plot", "render", "run", "test",
 ]  # fmt: skip

@@ -33,7 +33,7 @@ from circuitgraph.results import (
 )
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
-from circuitgraph.results.records import Row
+from circuitgraph.results.records import Row, gaps_of
 from circuitgraph.results.screening import Screening
 from circuitgraph.spec.model import BaseRun
 
@@ -212,6 +212,7 @@ class Running(Prepared):
             plan=self.plan,
             rows=rows,
             effects={(item.id, item.metric): item.effect for item in measured if item.id in self.graph.by_id},
+            gaps=gaps_of(self.plan, measured),
             provenance=origin | ({"halved": self.settings.to_json()} if self.halvings else {}),
             metrics=tuple(metric.column for metric in self.metrics),
             warnings=warnings,

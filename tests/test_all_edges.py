@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from circuitgraph.checks import check
 from circuitgraph.discovery.ranking import claims_of
 from circuitgraph.drawing import render, scene, svg, what_is_drawn
-from circuitgraph.drawing.strongest import MOST_ARROWS, STRONGEST, shown
+from circuitgraph.drawing.strongest import MOST_ARROWS, shown
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph import build_graph
-from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, Intervention, NodeClaim, claim_id
+from circuitgraph.graph.claims import CircuitGraph, EdgeClaim, Intervention, NodeClaim, SetClaim, claim_id
 from circuitgraph.graph.partition import PartitionEdge, partition_edges
 from circuitgraph.graph.selection import selected_edges
 from circuitgraph.graph.shape import ModelShape
@@ -302,7 +302,7 @@ def test_a_table_of_many_rows_has_the_numbers_of_each_row_by_itself(clusters):
 @pytest.fixture(scope="module")
 def many() -> CircuitGraph:
     """More arrows than a picture holds, and two nodes that are patched by themselves."""
-    shape = ModelShape(4, 5, 5)
+    shape = ModelShape(5, 7, 7)
     edges = tuple(EdgeClaim((Address(e.sender),), (e.target,)) for e in partition_edges(shape))
     assert len(edges) > MOST_ARROWS
     return CircuitGraph("many", shape, (), (*edges, NodeClaim((parse("m0"),)), NodeClaim((parse("a0.h0"),))))
@@ -314,22 +314,37 @@ def test_of_very_many_edges_the_strongest_are_drawn_and_the_picture_says_so(many
     effects = {one.id: abs(one.effect) for one in found}
     drawn = [effects[claim_id(edge)] for edge in part.graph.edges]
     left_out = [effects[claim_id(edge)] for edge in many.edges if edge not in part.graph.edges]
-    assert len(drawn) == STRONGEST
+    assert len(drawn) == MOST_ARROWS
     assert min(drawn) >= max(left_out)
     assert [claim for claim in part.graph.claims if isinstance(claim, NodeClaim)] == list(many.claims[-2:])
     assert part.found.largest == max(effects.values())
-    said = f"200 strongest of {len(many.edges)} edges, by |effect| (all others: at most "
+    said = f"1,000 strongest of {len(many.edges):,} edges, by |effect| (all others: at most "
     picture = scene(many, found)
     assert part.note is not None
     assert part.note.startswith(f"the {said}")
     assert any(text.text.startswith(f"The {said}") for text in picture.texts)
-    assert len(picture.arrows) == STRONGEST
-    assert svg(picture).count("data-sender=") == STRONGEST
+    assert len(picture.arrows) == MOST_ARROWS
+    assert svg(picture).count("data-sender=") == MOST_ARROWS
 
 
 def test_equal_effects_are_taken_in_the_order_of_the_spec(many):
     part = shown(many, [row(claim, 1.0) for claim in many.claims])
-    assert part.graph.edges == many.edges[:STRONGEST]
+    assert part.graph.edges == many.edges[:MOST_ARROWS]
+
+
+def test_arrows_are_counted_not_experiments(many):
+    """A set has as many arrows as edges; the strongest experiment is drawn whole."""
+    pairs = [(edge.senders[0], edge.receivers[0]) for edge in many.edges]
+    large, small = SetClaim(tuple(pairs[:900])), SetClaim(tuple(pairs[900:950]))
+    both = CircuitGraph("sets", many.shape, (), (large, small, *many.edges[:100]))
+
+    def drawn(of_large: float, of_small: float) -> list[int]:
+        effects = {claim_id(large): of_large, claim_id(small): of_small}
+        part = shown(both, [row(claim, effects.get(claim_id(claim), 0.1)) for claim in both.claims])
+        return [sum(isinstance(claim, kind) for claim in part.graph.claims) for kind in (SetClaim, EdgeClaim)]
+
+    assert drawn(3.0, 2.0) == [2, 50]
+    assert drawn(0.01, 2.0) == [1, 100]
 
 
 def test_up_to_the_limit_everything_is_drawn(many):
@@ -351,14 +366,13 @@ def test_data_hold_all_edges(many, tmp_path):
     render(many, tmp_path / "x.json", rows=found)
     data = json.loads((tmp_path / "x.json").read_text())
     assert len(data["edges"]) == len(many.edges)
-    assert len(data["scene"]["arrows"]) == STRONGEST
+    assert len(data["scene"]["arrows"]) == MOST_ARROWS
     assert (what_is_drawn(many, found, "x.json") or "").endswith("; the data are of all")
     assert what_is_drawn(many, found, "x.graphml") is None
 
 
 def test_run_and_render_say_what_is_drawn(circuitgraph, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr("circuitgraph.drawing.strongest.MOST_ARROWS", 4)
-    monkeypatch.setattr("circuitgraph.drawing.strongest.STRONGEST", 2)
+    monkeypatch.setattr("circuitgraph.drawing.strongest.MOST_ARROWS", 2)
     path = write_spec(tmp_path, checkpoint("gpt2"), edges=[{"all": {"receivers": "logits", "at": "END"}}], nodes=[])
     ended = circuitgraph("run", path)
     assert ended.status == 0

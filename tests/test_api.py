@@ -70,10 +70,10 @@ def result(path) -> RunResult:
 
 def test_the_public_names():
     assert cg.__all__ == [
-        "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Discovery",
-        "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
-        "attention", "attribution", "check", "diagram", "discover", "evaluate", "explain", "load", "load_run", "plan",
-        "plot", "render", "run", "test",
+        "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Comparison",
+        "Comparisons", "Discovery", "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
+        "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load",
+        "load_run", "plan", "plot", "render", "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

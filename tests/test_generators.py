@@ -160,10 +160,10 @@ GREATER = {
 
 
 SNAPSHOT = [
-    ("The war lasted from g to f and g", "The war lasted from c to f and c"),
-    ("It was c, c or e", "It was d, d or e"),
-    ("The war lasted from g to c and g", "The war lasted from d to c and d"),
-    ("It was e, e or h", "It was d, d or h"),
+    ("The war lasted from g to f and g", "The war lasted from a to f and a"),
+    ("It was d, d or b", "It was c, c or b"),
+    ("The war lasted from e to c and e", "The war lasted from h to c and h"),
+    ("It was g, g or c", "It was a, a or c"),
 ]
 
 
@@ -177,6 +177,27 @@ def test_the_same_seed_gives_the_same_prompts_for_ever() -> None:
     other = load("ioi", ioi_words(), n=64, seed=8, twin=True).prompts
     assert other is not None
     assert prompts.digest() != other.digest()
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_the_same_seed_gives_the_same_clean_prompts_under_every_corruption(twin: bool) -> None:
+    """So that two corruptions can be compared pair by pair."""
+    one, *others = (
+        [(pair.clean, pair.answers, pair.wrong_answers, pair.cluster) for pair in pairs]
+        for pairs in (
+            pairs_of("ioi", ioi_words(), n=64, seed=3, twin=twin, corruption=corruption) for corruption in IoiCorruption
+        )
+    )
+    assert others == [one] * (len(IoiCorruption) - 1)
+
+
+def test_what_is_redrawn_depends_on_the_prompt_and_the_seed() -> None:
+    """Not always the same replacement, and another one under another seed."""
+    made = [make(n=60, seed=seed, corruption={"redraw": ["FROM"]}, **GREATER) for seed in (0, 1)]
+    redrawn = [{str(pair.clean): pair.corrupted for pair in pairs} for pairs in made]
+    shared = redrawn[0].keys() & redrawn[1].keys()
+    assert sum(redrawn[0][text] != redrawn[1][text] for text in shared) > len(shared) / 2
+    assert len({words_of(pair)["FROM"][1] for pair in made[0]}) == len(LETTERS)
 
 
 # --- template ----------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, str] = {
     "results": "errors nodes spec graph plans stats",
     "execute": "errors nodes catalog spec graph prompts plans models metrics results",
     "drawing": "errors nodes spec graph",
+    "comparing": "errors nodes graph results spec stats tables",
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "plotting": "errors graph nodes spec drawing",
@@ -55,11 +56,13 @@ MAY_IMPORT: dict[str, str] = {
 # The same, for imports inside functions (on first use) and under TYPE_CHECKING.
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
-    "api": "discovery evaluation graph judging prepared running reading results drawing screening unrolled plotting",
-    "cli": "__init__ api checks discovery evaluation explaining judging plotting spec plans prepared results tables "
-    "unrolled",
+    "comparing": "checks drawing running",
+    "api": "comparing discovery evaluation graph judging prepared running reading results drawing screening unrolled "
+    "plotting",
+    "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
+    "tables unrolled",
     "plotting": "results",
-    "__init__": "api discovery errors evaluation judging spec graph plans results",
+    "__init__": "api comparing discovery errors evaluation judging spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.
@@ -72,9 +75,9 @@ LIBRARIES: dict[str, str] = {
     "networkx": "graph",
     "graphviz": "drawing",
     "pygraphviz": "drawing",
-    "pandas": "results",
+    "pandas": "results comparing",
     "pyarrow": "results",
-    "numpy": "stats results execute evaluation plotting",
+    "numpy": "stats results execute evaluation plotting comparing",
     "matplotlib": "plotting",
     "tokenizers": "prompts",
     "yaml": "spec",

@@ -21,7 +21,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from circuitgraph import api
 from circuitgraph.drawing import FORMATS, Layout, dot, render, scene, svg
-from circuitgraph.drawing.curves import points
+from circuitgraph.drawing.curves import spaced
 from circuitgraph.drawing.text import FONT_DIRECTORY
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim, SetClaim
@@ -184,7 +184,7 @@ def test_png_shows_what_the_scene_says(tmp_path: Path) -> None:
     subject = graph(claim)
     picture = scene(subject, [row(claim, 1.0)])
     pixels = _pixels(render(subject, tmp_path / "x.png", rows=[row(claim, 1.0)]).read_bytes())
-    x, y = points(picture.arrows[0].curve)[6]
+    x, y = spaced(picture.arrows[0].curve, 1.0)[6]
     red, green, blue = pixels[round(2 * y)][round(2 * x)]
     assert blue > 120 > red
     assert green < 160

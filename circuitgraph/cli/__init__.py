@@ -21,6 +21,9 @@ from circuitgraph.cli import measuring, picturing  # noqa: F401
 from circuitgraph.cli import finding, judging, reading  # noqa: F401
 
 # isort: split
+from circuitgraph.cli import comparing  # noqa: F401
+
+# isort: split
 from circuitgraph.cli.shared import UsageError, app, note
 from circuitgraph.errors import CircuitGraphError, InputError, ResourceError, VerdictError
 

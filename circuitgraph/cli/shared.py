@@ -84,23 +84,25 @@ def note(text: str) -> None:
 class ProgressBar:
     """A progress bar on stderr, silent where nobody watches; the announcement comes when measuring starts."""
 
-    def __init__(self, announcement: str, experiments: int | None = None) -> None:
+    def __init__(self, announcement: str, experiments: int | None = None, *, verb: str = "measuring") -> None:
         """
         Args:
             experiments: how many are measured, where steps are experiments counted over batches.
+            verb: what is done, if not measuring: then no model is loaded and nothing is announced.
         """
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
-        self._announcement: str | None = announcement
+        self._announcement: str | None = announcement if verb == "measuring" else None
+        self._verb = verb
         self._experiments = experiments
         self._begun: tuple[float, int] | None = None
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn(),
             console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self._task = self._bar.add_task("loading the model", total=None, said="")
+        self._task = self._bar.add_task("loading the model" if verb == "measuring" else verb, total=None, said="")
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -113,7 +115,7 @@ class ProgressBar:
                 note("nothing is left to measure")
             self._announcement = None
         said = self._said(done, total, monotonic())
-        self._bar.update(self._task, completed=done, total=total, description="measuring", said=said)
+        self._bar.update(self._task, completed=done, total=total, description=self._verb, said=said)
 
     def _said(self, done: int, total: int, now: float) -> str:
         """`120/300 experiments, 14/s`; what an interrupted run had measured before does not count for the rate."""

@@ -14,6 +14,7 @@ from circuitgraph.drawing.layout import Places, place
 from circuitgraph.drawing.legend import legend
 from circuitgraph.drawing.marks import LAYER_TEXT, arrows, beside_rows, boxes, clusters, columns, headers, layer_names
 from circuitgraph.drawing.notes import notes
+from circuitgraph.drawing.order import ordered
 from circuitgraph.drawing.routes import routes
 from circuitgraph.drawing.scene import Rect, Scene, Text
 from circuitgraph.drawing.strongest import Shown, shown
@@ -60,7 +61,7 @@ def scene(
     """
     part = shown(graph, rows)
     graph, found = part.graph, part.found
-    drawn = diagram(graph, positions or ())
+    drawn = ordered(diagram(graph, positions or ()))
     names = layer_names(drawn) if layout is Layout.LAYERED else []
     margin = max([width(name, LAYER_TEXT) + 18 for name in names if name], default=0.0)
     match layout:

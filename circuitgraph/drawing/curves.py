@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from math import hypot
 
@@ -32,15 +33,26 @@ def smooth(way: Sequence[Point], shifts: Sequence[float]) -> Curve:
     return tuple(curve)
 
 
+@cache
+def _bernstein(steps: int) -> tuple[tuple[float, float, float, float], ...]:
+    """The weights of a cubic's four points at `steps` places along it."""
+    weights = []
+    for k in range(steps):
+        t = k / steps
+        weights.append(((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3))
+    return tuple(weights)
+
+
 def points(curve: Curve, steps: int = 24) -> list[Point]:
-    """Points along a curve, `steps` to each of its Béziers, without the last."""
+    """Points along a curve, `steps` to each of its Béziers (2 where it is straight), without the last."""
     along = []
     for i in range(0, len(curve) - 1, 3):
         (x0, y0), (x1, y1), (x2, y2), (x3, y3) = curve[i : i + 4]
-        for k in range(steps):
-            t = k / steps
-            a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-            along.append((a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3))
+        straight = x0 == x1 == x2 == x3 and (y0 >= y1 >= y2 >= y3 or y0 <= y1 <= y2 <= y3)
+        along += [
+            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3)
+            for a, b, c, d in _bernstein(2 if straight else steps)
+        ]
     return along
 
 
@@ -58,7 +70,7 @@ def spaced(curve: Curve, distance: float) -> list[Point]:
 
 def length(curve: Curve) -> float:
     """The length of a curve, to a part in a thousand."""
-    return sum(hypot(x1 - x0, y1 - y0) for (x0, y0), (x1, y1) in pairwise([*points(curve), curve[-1]]))
+    return sum(hypot(x1 - x0, y1 - y0) for (x0, y0), (x1, y1) in pairwise([*points(curve, 12), curve[-1]]))
 
 
 def dashes(curve: Curve, stroke: Stroke) -> tuple[float, float] | None:

@@ -79,6 +79,8 @@ class Diagram:
     """Box and experiment → what of the node is patched, where it is not its output: `q`, `attn`."""
     unusual: Mapping[str, Mapping[str, str]]
     """Experiment id → how it is measured otherwise than most."""
+    groups: tuple[str, ...] = ()
+    """The names of the groups as the graph lists them."""
 
 
 def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
@@ -97,7 +99,8 @@ def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
     columns = _order_columns([block.column for row in rows for block in row], arcs, positions)
     usual = usual_settings(map(settings, graph.claims))
     unusual = {id_: unusual_settings(settings(claim), usual) for id_, claim in graph.by_id.items()}
-    return Diagram(graph.shape, columns, rows, arcs, experiments, ports, unusual)
+    names = tuple(group.name for group in graph.groups)
+    return Diagram(graph.shape, columns, rows, arcs, experiments, ports, unusual, names)
 
 
 Placed = tuple[Address, Address, Claim, Position | None, Position | None]

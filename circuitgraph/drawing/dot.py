@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from circuitgraph.drawing.diagram import Block, Diagram, Spot
-from circuitgraph.drawing.layout import HEADER_TEXT, Places, badges_in, block_shape, box_sizes
+from circuitgraph.drawing.layout import HEADER_TEXT, Places, badges_in, block_shape, box_sizes, fans
 from circuitgraph.drawing.process import graphviz
 from circuitgraph.drawing.scene import Dash, Point, Rect, Scene
 from circuitgraph.drawing.style import LINE
@@ -105,7 +105,8 @@ def dot_layout(diagram: Diagram) -> tuple[Places, list[tuple[Point, ...]]]:
         else:
             x0, y0, x1, y1 = _numbers(found[f"cluster_{i}"]["bb"])
             outlines[block] = Rect(x0 - left, top - y1, x1 - x0, y1 - y0)
-    badges = {(s, ports): rect for s, box in boxes.items() for ports, rect in badges_in(s, box, diagram.arcs)}
+    count = fans(diagram.arcs)
+    badges = {(s, ports): rect for s, box in boxes.items() for ports, rect in badges_in(s, box, count)}
     ways = {int(edge["id"]): edge["pos"] for edge in laid.get("edges", ())}
     curves = []
     for i, arc in enumerate(diagram.arcs):

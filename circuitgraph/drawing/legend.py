@@ -137,6 +137,8 @@ def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
             meaning = f"effect on {name}, ESTIMATED by {row.executor} from gradients, not measured"
         lines.append(f"{meaning}, mean over n\u00a0=\u00a0{pairs} prompt pair{'' if counts == [1] else 's'}.")
         lines.append(f"Line width is proportional to √{size}.")
+        if len(found.rows) > found.full_ink:
+            lines.append(f"By rank: the {found.full_ink} strongest in full ink, the others the paler the weaker.")
         judged = Counter(row.verdict for row in found.rows.values() if row.verdict is not None)
         if judged:
             counts = ", ".join(f"{judged[verdict]} {verdict}" for verdict in sorted(judged))

@@ -9,7 +9,7 @@ from math import hypot
 
 from circuitgraph.drawing.curves import spaced
 from circuitgraph.drawing.scene import Arrow, Panel, Rect, Text
-from circuitgraph.drawing.style import Finding, Verdict, signed, verdict
+from circuitgraph.drawing.style import CROWD, PAPER, Finding, Verdict, signed, verdict
 from circuitgraph.drawing.text import width
 
 MOST = 24
@@ -24,6 +24,8 @@ APART = 12.0
 """From this distance on, another line does not raise the question whose note it is."""
 STEP = 5.0
 """Between the points at which lines are looked at."""
+FAINT = 0.5
+"""Among very many arrows, a note may cover what is paler than this."""
 CELL = 20
 """Points on lines are looked up in squares of this size."""
 
@@ -36,7 +38,8 @@ def notes(arrows: Sequence[Arrow], obstacles: Sequence[Rect], found: Finding, ar
     """
     if not found.rows:
         return ()
-    lines = _Lines(arrows)
+    crowd = len(arrows) > CROWD
+    lines = _Lines(arrows, least=FAINT if crowd else 0.0)
     placed: dict[str, Panel] = {}
     for i, arrow in reversed(list(enumerate(arrows))):
         row = found.rows.get(arrow.id)
@@ -47,16 +50,18 @@ def notes(arrows: Sequence[Arrow], obstacles: Sequence[Rect], found: Finding, ar
         rect = _best(i, arrow, width(text, SIZE, bold=True) + 1, taken, lines, area)
         if rect:
             label = Text(rect.center, rect.bottom - 0.8, text, SIZE, arrow.stroke.color, bold=True, anchor="middle")
-            placed[arrow.id] = Panel(rect, None, texts=(label,))
+            placed[arrow.id] = Panel(rect, PAPER if crowd else None, radius=2.0, texts=(label,))
     return tuple(placed.values())
 
 
 class _Lines:
-    """All arrows as points with the half width of their line, to be looked up by place."""
+    """The arrows of at least this opacity as points with the half width of their line, to be looked up by place."""
 
-    def __init__(self, arrows: Sequence[Arrow]) -> None:
+    def __init__(self, arrows: Sequence[Arrow], least: float) -> None:
         self._cells: dict[tuple[int, int], list[tuple[float, float, float, int]]] = defaultdict(list)
         for i, arrow in enumerate(arrows):
+            if arrow.stroke.opacity < least:
+                continue
             for x, y in spaced(arrow.curve, STEP):
                 self._add(x, y, arrow.stroke.width / 2, i)
             (x0, y0), (x1, y1) = arrow.curve[-1], arrow.tip[0]

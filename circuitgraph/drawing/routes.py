@@ -6,201 +6,176 @@ blocks; arrows between the same two blocks stay side by side.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from circuitgraph.drawing.curves import Curve, smooth
 from circuitgraph.drawing.diagram import Arc, Block, Diagram, Spot
-from circuitgraph.drawing.layout import Places, pitch_of
+from circuitgraph.drawing.layout import Places, Ports, pitch_of
 from circuitgraph.drawing.scene import Point, Rect
 from circuitgraph.drawing.spacing import settle
+from circuitgraph.drawing.ways import Bundle, Gap, Pass, find_ways
 
-MARGIN = 26.0
-"""How far arrows may pass outside the outermost blocks."""
-CLEARANCE = 7.0
-TURN = 40.0
-"""What a turn costs, in points of sideways movement."""
 SHIFT = 4 / 3
 """A cubic's middle moves by three quarters of what its two control points move."""
-MOST_WAYS = 12
-"""How many ways are kept in mind while one is looked for."""
-
-Gap = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    """A way through one row: the row, the gap, and where in it the middle of the bundle would like to be."""
-
-    row: int
-    gap: Gap
-    x: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """A way found so far, and what its turns cost."""
-
-    cost: float
-    x: float
-    passes: tuple[_Pass, ...] = ()
-
-
-Bundle = tuple[Block, Block]
+MIN_AT_BOX = 2.6
+"""Between arrows at one box or port, if there is room."""
+MOST_WISHES = 80
+"""More arrows in one gap are put in order without asking where each wishes to be."""
+PASSES = 4
+"""How often arrows side by side are put in the order of where they come from and go to."""
 
 
 def routes(diagram: Diagram, layout: Places) -> list[Curve]:
     """One curve for each of the diagram's arcs, in their order; it ends at the port's lower edge."""
     home = {spot: block for block in layout.blocks for spot in block.spots}
     level = {block: i for i, row in enumerate(diagram.rows) for block in row}
-    bundles: dict[Bundle, list[int]] = defaultdict(list)
-    for i, arc in enumerate(diagram.arcs):
-        bundles[home[arc.tail], home[arc.head]].append(i)
-    gaps = [_gaps(row, level, layout) for row in range(len(diagram.rows))]
-    reach = [sorted((level[home[arc.tail]], level[home[arc.head]])) for arc in diagram.arcs]
-    traffic = [sum(low < row <= high for low, high in reach) for row in range(len(diagram.rows))]
-    ways = {bundle: _way(bundle, level, gaps, traffic, layout) for bundle in bundles}
-    pitch = pitch_of(diagram.arcs)
-    starts, ends = _slots(diagram, layout, home, ways, pitch)
-    lanes = _lanes(bundles, ways, starts, ends, pitch)
+    bundles = [(home[arc.tail], home[arc.head]) for arc in diagram.arcs]
+    pitch = pitch_of(len(diagram.arcs))
+    ways = find_ways(Counter(bundles), level, layout, pitch)
+    strands = _strands(diagram.arcs, bundles, ways, layout, pitch)
     lines = [
-        _line(arc, (home[arc.tail], home[arc.head]), starts[i], ends[i], lanes[i], level, layout)
-        for i, arc in enumerate(diagram.arcs)
+        _line(arc, bundle, strand, level, layout)
+        for arc, bundle, strand in zip(diagram.arcs, bundles, strands, strict=True)
     ]
     return [smooth(line, shifts) for line, shifts in zip(lines, _shifts(lines, pitch), strict=True)]
 
 
-def _gaps(row: int, level: Mapping[Block, int], layout: Places) -> list[Gap]:
-    rects = sorted((layout.blocks[b] for b in layout.blocks if level[b] == row), key=lambda rect: rect.x)
-    inner = [(a.right + CLEARANCE, b.x - CLEARANCE) for a, b in pairwise(rects)]
-    left = (min(-MARGIN, rects[0].x - MARGIN), rects[0].x - CLEARANCE)
-    right = (rects[-1].right + CLEARANCE, max(layout.width + MARGIN, rects[-1].right + MARGIN))
-    return [left, *inner, right]
+@dataclass(slots=True)
+class _Strand:
+    """One arrow: where it leaves its box, passes rows and arrives; `x` has a place for each."""
+
+    start: Rect
+    way: Sequence[Pass]
+    end: Rect
+    x: list[float] = field(default_factory=list)
+
+    @property
+    def lanes(self) -> list[tuple[int, float]]:
+        """(row, x) for each row it passes."""
+        return [(each.gap.row, x) for each, x in zip(self.way, self.x[1:-1], strict=True)]
 
 
-def _way(
-    bundle: Bundle, level: Mapping[Block, int], gaps: Sequence[Sequence[Gap]], traffic: Sequence[int], layout: Places
-) -> tuple[_Pass, ...]:
-    """The gaps to take through the rows between two blocks: few turns, short ones, where few arrows cross."""
-    tail, head = bundle
-    low, high = level[tail], level[head]
-    if tail == head or low + 1 == high:
-        return ()
-    rows = range(low + 1, high) if low < high else range(low, high - 1, -1)
-    end = layout.blocks[head].center
-    ways = [_Way(0.0, layout.blocks[tail].center)]
-    for row in rows:
-        busy = 1 + traffic[row] / 30
-        ahead: dict[tuple[Gap, int], _Way] = {}
-        for way in ways:
-            for gap in _near(gaps[row], way.x, end):
-                for x in {_clamp(way.x, gap), _clamp(end, gap)}:
-                    narrow = 30.0 if gap[1] - gap[0] < 14 else 0.0
-                    cost = way.cost + _turn(way.x, x, busy) + narrow
-                    key = gap, round(x)
-                    if key not in ahead or cost < ahead[key].cost:
-                        ahead[key] = _Way(cost, x, (*way.passes, _Pass(row, gap, x)))
-        ways = sorted(ahead.values(), key=lambda way: (way.cost + abs(way.x - end), way.x))[:MOST_WAYS]
-    last = 1 + traffic[max(low, high)] / 30
-    return min(ways, key=lambda way: (way.cost + _turn(way.x, end, last), way.x)).passes
+def _strands(
+    arcs: Sequence[Arc],
+    bundles: Sequence[Bundle],
+    ways: Mapping[Bundle, Sequence[Pass]],
+    layout: Places,
+    pitch: float,
+) -> list[_Strand]:
+    """Arrows that leave one box, share a gap or reach one port stand side by side, and cross as little as they can.
 
-
-def _turn(x0: float, x1: float, busy: float) -> float:
-    return abs(x1 - x0) * busy + (TURN if abs(x1 - x0) > 12 else 0.0)
-
-
-def _near(gaps: Sequence[Gap], x: float, end: float) -> list[Gap]:
-    """The gaps between here and there, and the next one on either side."""
-    least, most = min(x, end), max(x, end)
-    inside = [i for i, gap in enumerate(gaps) if gap[1] >= least and gap[0] <= most]
-    if not inside:
-        after = next((i for i, gap in enumerate(gaps) if gap[0] > most), len(gaps))
-        return list(gaps[max(after - 1, 0) : after + 1])
-    return list(gaps[max(inside[0] - 1, 0) : inside[-1] + 2])
-
-
-def _clamp(x: float, gap: Gap) -> float:
-    middle = (gap[0] + gap[1]) / 2
-    return min(max(x, min(gap[0] + 6, middle)), max(gap[1] - 6, middle))
-
-
-def _slots(
-    diagram: Diagram, layout: Places, home: Mapping[Spot, Block], ways: Mapping[Bundle, Sequence[_Pass]], pitch: float
-) -> tuple[dict[int, Point], dict[int, Point]]:
-    """Where each arrow leaves and arrives, side by side in the order of where it comes from or goes to."""
-    leaving: dict[Spot, list[tuple[float, float, int]]] = defaultdict(list)
-    arriving: dict[Rect, list[tuple[float, float, int]]] = defaultdict(list)
-    for i, arc in enumerate(diagram.arcs):
-        way = ways[home[arc.tail], home[arc.head]]
+    Where one of two comes from and goes to the left of the other, it passes to the left of it; and no arrow
+    swerves: it would like to pass a row between where it comes from and where it goes to.
+    """
+    strands: list[_Strand] = []
+    leaving: dict[Spot, list[int]] = defaultdict(list)
+    arriving: dict[tuple[Spot, Ports | None], list[int]] = defaultdict(list)
+    sharing: dict[Gap, list[tuple[int, int]]] = defaultdict(list)
+    for i, (arc, bundle) in enumerate(zip(arcs, bundles, strict=True)):
         port = layout.boxes[arc.head] if arc.ports is None else layout.badges[arc.head, arc.ports]
-        leaving[arc.tail].append((way[0].x if way else port.center, port.center, i))
-        tail = layout.boxes[arc.tail]
-        arriving[port].append((way[-1].x if way else tail.center, tail.center, i))
-    starts: dict[int, Point] = {}
-    ends: dict[int, Point] = {}
-    for spot, slots in leaving.items():
-        box = layout.boxes[spot]
-        for x, (_, _, i) in zip(_side_by_side(box, len(slots), pitch), sorted(slots), strict=True):
-            starts[i] = (x, box.y)
-    for port, slots in arriving.items():
-        for x, (_, _, i) in zip(_side_by_side(port, len(slots), pitch), sorted(slots), strict=True):
-            ends[i] = (x, port.bottom)
-    return starts, ends
+        start, way = layout.boxes[arc.tail], ways[bundle]
+        strands.append(_Strand(start, way, port, [start.center, *(each.x for each in way), port.center]))
+        leaving[arc.tail].append(i)
+        arriving[arc.head, arc.ports].append(i)
+        for k, each in enumerate(way, 1):
+            sharing[each.gap].append((i, k))
+    _set_ends(strands, leaving, arriving, pitch)
+    wishes = _wishes(strands, bundles, pitch)
+    for _ in range(PASSES):
+        for gap, users in sharing.items():
+            inorder = _side_by_side_in_gap([_lane(strands[i].x, wishes[i][k - 1], i, k) for i, k in users])
+            places = settle([lane.wish for lane in inorder], [pitch] * (len(users) - 1), gap.left, gap.right)
+            for lane, place in zip(inorder, places, strict=True):
+                strands[lane.strand].x[lane.at] = place
+        _set_ends(strands, leaving, arriving, pitch)
+    return strands
+
+
+class _Lane(NamedTuple):
+    """Where a strand would like to pass a gap; where it comes from and goes to."""
+
+    wish: float
+    comes: float
+    goes: float
+    far: float
+    strand: int
+    at: int
+
+
+def _lane(x: Sequence[float], wish: float, strand: int, at: int) -> _Lane:
+    between = sorted((x[at - 1], wish, x[at + 1]))[1]
+    return _Lane(between, x[at - 1], x[at + 1], x[0] + x[-1], strand, at)
+
+
+def _side_by_side_in_gap(lanes: list[_Lane]) -> list[_Lane]:
+    """Who comes from and goes to the left of another stands left of it; else as they wish, or halfway in a crowd."""
+    if len(lanes) > MOST_WISHES:
+        return sorted(lanes, key=lambda lane: (lane.comes + lane.goes, *lane[3:]))
+    rest, inorder = sorted(lanes, key=lambda lane: (round(lane.wish, 3), lane.comes + lane.goes, *lane[3:])), []
+    while rest:
+        for i, lane in enumerate(rest):
+            if not any(
+                other.comes <= lane.comes and other.goes <= lane.goes and other[1:3] != lane[1:3] for other in rest
+            ):
+                inorder.append(rest.pop(i))
+                break
+    return inorder
+
+
+def _set_ends(
+    strands: Sequence[_Strand],
+    leaving: Mapping[Spot, Sequence[int]],
+    arriving: Mapping[tuple[Spot, Ports | None], Sequence[int]],
+    pitch: float,
+) -> None:
+    """Where each arrow leaves and arrives, side by side in the order of where it goes to or comes from."""
+    for users in leaving.values():
+        inorder = sorted((strands[i].x[1], strands[i].x[-1], i) for i in users)
+        for (*_, i), x in zip(inorder, _side_by_side(strands[users[0]].start, len(users), pitch), strict=True):
+            strands[i].x[0] = x
+    for users in arriving.values():
+        inorder = sorted((strands[i].x[-2], strands[i].x[0], i) for i in users)
+        for (*_, i), x in zip(inorder, _side_by_side(strands[users[0]].end, len(users), pitch), strict=True):
+            strands[i].x[-1] = x
 
 
 def _side_by_side(rect: Rect, count: int, pitch: float) -> list[float]:
-    step = min(pitch, (rect.width - 6) / max(count - 1, 1))
+    step = min(max(pitch, MIN_AT_BOX), (rect.width - 6) / max(count - 1, 1))
     return [rect.center + (i - (count - 1) / 2) * step for i in range(count)]
 
 
-def _lanes(
-    bundles: Mapping[Bundle, Sequence[int]],
-    ways: Mapping[Bundle, Sequence[_Pass]],
-    starts: Mapping[int, Point],
-    ends: Mapping[int, Point],
-    pitch: float,
-) -> dict[int, list[tuple[int, float]]]:
-    """Arrow → (row, x) for each row it passes; arrows that share a gap are set apart."""
-    users: dict[tuple[int, Gap], list[tuple[float, float, int]]] = defaultdict(list)
-    for bundle, way in ways.items():
-        strands = sorted(bundles[bundle], key=lambda i: (starts[i][0], ends[i][0], i))
-        middle = sum(starts[i][0] for i in strands) / len(strands)
-        for before, here, after in zip([None, *way], way, [*way[1:], None], strict=False):
-            for k, i in enumerate(strands):
-                spread = (k - (len(strands) - 1) / 2) * pitch
-                if len(bundle[0].spots) == 1:  # straight on from where it left the box
-                    spread = starts[i][0] - middle
-                came, goes = before.x if before else starts[i][0], after.x if after else ends[i][0]
-                users[here.row, here.gap].append((here.x + spread, came + goes, i))
-    lanes: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for (row, gap), strands in users.items():
-        strands.sort()
-        places = settle([x for x, _, _ in strands], [pitch] * (len(strands) - 1), *gap)
-        for x, (_, _, i) in zip(places, strands, strict=True):
-            lanes[i].append((row, x))
-    return lanes
+def _wishes(strands: Sequence[_Strand], bundles: Sequence[Bundle], pitch: float) -> list[list[float]]:
+    """Where arrows would like to pass rows: beside the others of their bundle, around its way."""
+    wishes: list[list[float]] = [[] for _ in strands]
+    together: dict[Bundle, list[int]] = defaultdict(list)
+    for i, bundle in enumerate(bundles):
+        together[bundle].append(i)
+    for bundle, users in together.items():
+        inorder = sorted(users, key=lambda i: (strands[i].x[0], strands[i].x[-1], i))
+        middle = sum(strands[i].x[0] for i in users) / len(users)
+        for rank, i in enumerate(inorder):
+            spread = (rank - (len(users) - 1) / 2) * pitch
+            if len(bundle[0].spots) == 1:  # straight on from where it left the box
+                spread = strands[i].x[0] - middle
+            wishes[i] = [each.x + spread for each in strands[i].way]
+    return wishes
 
 
-def _line(
-    arc: Arc,
-    bundle: Bundle,
-    start: Point,
-    end: Point,
-    lanes: Sequence[tuple[int, float]],
-    level: Mapping[Block, int],
-    layout: Places,
-) -> list[Point]:
+def _line(arc: Arc, bundle: Bundle, strand: _Strand, level: Mapping[Block, int], layout: Places) -> list[Point]:
     """The points an arrow passes; `smooth` rounds the corners off."""
     tail, head = bundle
+    start, end = (strand.x[0], strand.start.y), (strand.x[-1], strand.end.bottom)
     if tail == head:
         return [start, *_inside(arc.tail, arc.head, tail, layout), end]
     top_of_tail, bottom_of_head = layout.rows[level[tail]][0], layout.rows[level[head]][1]
     way: list[Point] = _out(arc.tail, tail, start, layout)
     way.append((way[-1][0], top_of_tail))
     upwards = level[tail] < level[head]
-    for row, x in sorted(lanes, reverse=not upwards):
+    for row, x in sorted(strand.lanes, reverse=not upwards):
         top, bottom = layout.rows[row]
         way += [(x, bottom), (x, top)] if upwards else [(x, top), (x, bottom)]
     into = _in(arc.head, head, end, layout)

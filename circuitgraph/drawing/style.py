@@ -34,12 +34,21 @@ NEUTRAL = "#41566f"
 UNMEASURED = "#b9c1cb"
 
 WIDEST = 5.0
+WIDEST_OF_MANY = 4.0
 NARROWEST = 0.9
+NARROWEST_IN_A_CROWD = 0.6
 PALE = 0.4
 """Opacity of an effect without an interval."""
 MINUS = "−"
 FULL_INK = 60
-"""So many of the strongest arrows are drawn without fading."""
+"""So many of the strongest experiments are drawn without fading."""
+FULL_INK_IN_A_CROWD = 30
+CROWD = 200
+"""From more measured experiments on, fewer are in full ink and the weak ones are fainter."""
+FAINTEST = 0.4
+FAINTEST_IN_A_CROWD = 0.16
+FAINTEST_DOTS = 0.3
+"""What may be 0 is seen, however many there are."""
 
 
 class Verdict(StrEnum):
@@ -68,18 +77,34 @@ class Finding:
         if id_ not in self.rows:
             return Stroke(UNMEASURED, NARROWEST)
         row = self.rows[id_]
-        width = max(self.width(row.effect), NARROWEST)
-        fade = 1.0 if self.rank[id_] < FULL_INK else max(0.25, (FULL_INK / (self.rank[id_] + 1)) ** 0.8)
+        width = max(self.width(row.effect), NARROWEST_IN_A_CROWD if self.crowd else NARROWEST)
+        ink = self.ink(id_)
         match verdict(row):
             case Verdict.POSITIVE:
-                return Stroke(POSITIVE, width, opacity=round(0.92 * fade, 3))
+                return Stroke(POSITIVE, width, opacity=round(0.92 * ink, 3))
             case Verdict.NEGATIVE:
-                return Stroke(NEGATIVE, width, Dash.DASHED, opacity=round(0.92 * fade, 3))
+                return Stroke(NEGATIVE, width, Dash.DASHED, opacity=round(0.92 * ink, 3))
             case Verdict.UNDECIDED:
-                return Stroke(UNDECIDED, max(width, 1.1), Dash.DOTTED, opacity=round(0.85 * fade, 3))
+                return Stroke(UNDECIDED, max(width, 1.1), Dash.DOTTED, opacity=round(max(0.85 * ink, FAINTEST_DOTS), 3))
             case Verdict.UNTESTED:
                 dash = Dash.SOLID if row.effect > 0 else Dash.DASHED
-                return Stroke(color_of(row), width, dash, opacity=round(PALE * fade, 3))
+                return Stroke(color_of(row), width, dash, opacity=round(PALE * ink, 3))
+
+    @property
+    def crowd(self) -> bool:
+        """Whether there are very many."""
+        return len(self.rows) > CROWD
+
+    @property
+    def full_ink(self) -> int:
+        """So many of the strongest are drawn without fading."""
+        return FULL_INK_IN_A_CROWD if self.crowd else FULL_INK
+
+    def ink(self, id_: str) -> float:
+        """1 for the strongest, less and less by rank: the strong ones stand out, however many there are."""
+        rank = self.rank[id_]
+        least = FAINTEST_IN_A_CROWD if self.crowd else FAINTEST
+        return 1.0 if rank < self.full_ink else max(least, (self.full_ink / (rank + 1)) ** 0.7)
 
     @property
     def digits(self) -> int:
@@ -106,7 +131,7 @@ def finding(graph: CircuitGraph, rows: Sequence[Row] | None) -> Finding:
             raise NotFiniteError(f"the effect of '{row.label}' is not finite and cannot be drawn")
     largest = max((abs(row.effect) for row in first), default=0.0)
     order = sorted(first, key=lambda row: -abs(row.effect))
-    widest = WIDEST if len(first) <= FULL_INK else 4.0
+    widest = WIDEST if len(first) <= FULL_INK else WIDEST_OF_MANY
     return Finding({row.id: row for row in first}, largest, widest, {row.id: i for i, row in enumerate(order)})
 
 

@@ -45,7 +45,7 @@ def clean(text: str) -> str:
 
 def number(value: float) -> str:
     """At most two decimals, no trailing zeros, no negative zero."""
-    return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
+    return f"{round(value, 2) + 0.0:.2f}".rstrip("0").removesuffix(".")
 
 
 def _points(points: tuple[Point, ...]) -> str:

@@ -1,6 +1,9 @@
 """`template`: texts with slots and lists of words → prompt pairs. Pure; the same seed gives the same pairs.
 
-Only `random.Random(seed).random()` is drawn from, the one method whose numbers Python promises to keep.
+What a corruption redraws is drawn apart, from the prompt's own words: so the same seed gives the same clean prompts
+under every corruption, and runs under two corruptions can be compared pair by pair.
+
+Only `random.Random(…).random()` is drawn from, the one method whose numbers Python promises to keep.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ def generate(params: TemplateParams) -> list[RawPair]:
         elif _next_unseen(text, rng, set(), number=0):
             texts.popleft()
         else:
-            raise InputError(f"text '{params.text[text.index]}' makes no prompt: {text.why_nothing(rng)}")
+            raise InputError(f"text '{params.text[text.index]}' makes no prompt: {text.why_nothing()}")
     return pairs
 
 
@@ -64,7 +67,7 @@ def _next_unseen(text: _Text, rng: random.Random, seen: set[str], number: int) -
     """A prompt (and its twin) that has not been made yet; empty if there is none left."""
 
     def unseen(words: Filling) -> list[RawPair]:
-        made = text.pairs(words, rng, number)
+        made = text.pairs(words, number)
         return made if seen.isdisjoint(str(pair.clean) for pair in made) else []
 
     for _ in range(TRIES):
@@ -108,9 +111,9 @@ class _Text:
             pairs = [pair for group in params.distinct for pair in combinations(map(params.root, group), 2)]
         return frozenset(frozenset(pair) for pair in pairs)
 
-    def pairs(self, words: Filling, rng: random.Random, number: int) -> list[RawPair]:
+    def pairs(self, words: Filling, number: int) -> list[RawPair]:
         """The pair (and its twin) with these words; empty if it cannot be corrupted."""
-        redrawn = self._redraw(words, rng)
+        redrawn = self._redraw(words)
         if redrawn is None:
             return []
         fillings = [words, self._exchanged(words)] if self.params.twin else [words]
@@ -134,9 +137,10 @@ class _Text:
             cluster=cluster,
         )
 
-    def _redraw(self, words: Filling, rng: random.Random) -> Filling | None:
+    def _redraw(self, words: Filling) -> Filling | None:
         """New words for the slots to redraw: not in the prompt, no two the same; None if there are too few."""
         params = self.params
+        rng = random.Random(f"{params.seed} {self.index} {sorted(words.items())}")  # noqa: S311 - reproducible, not secret
         slots = params.corruption.redraw if params.corruption is not None else ()
         taken = set(words.values())
         choices = {slot: tuple(word for word in params.choices(slot) if word not in taken) for slot in slots}
@@ -173,12 +177,12 @@ class _Text:
             return f"text {self.index + 1}"
         return f"twins {number // 2 + 1}" if self.params.twin else None
 
-    def why_nothing(self, rng: random.Random) -> str:
+    def why_nothing(self) -> str:
         """Why no filling of the text makes a pair."""
         words = next(_every(self.choices, self.apart), None)
         if words is None:
             return "there are too few words for slots that must differ"
-        if self._redraw(words, rng) is None:
+        if self._redraw(words) is None:
             slots = ", ".join(self.params.corruption.redraw) if self.params.corruption else ""
             return f"there are too few words to redraw {slots} with words that the clean prompt does not have"
         if self.params.twin and not {*map(self.params.root, self.slots)} & {

@@ -28,7 +28,7 @@ from circuitgraph.results.manifest import (
 )
 from circuitgraph.results.prompts import read_prompts
 from circuitgraph.results.provenance import sha256_file
-from circuitgraph.results.records import Findings, RunResult
+from circuitgraph.results.records import Findings, RunResult, gaps_of
 from circuitgraph.results.screening import Screening
 from circuitgraph.spec import read_spec
 
@@ -48,11 +48,13 @@ def load_run(path: str | Path) -> RunResult:
         )
     graph, plan = _rebuild(directory, manifest)
     rows = read_rows(directory / EDGES)
+    measured = tuple(read_measured(directory / EFFECTS))
     return RunResult(
         graph=graph,
         plan=plan,
         rows=rows,
-        effects={(item.id, item.metric): item.effect for item in read_measured(directory / EFFECTS)},
+        effects={(item.id, item.metric): item.effect for item in measured},
+        gaps=gaps_of(plan, measured),
         provenance=manifest,
         metrics=tuple(dict.fromkeys(row.metric for row in rows)),
         warnings=tuple(manifest.get("warnings", ())),

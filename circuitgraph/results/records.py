@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,6 +145,8 @@ class RunResult:
     """The estimates that chose what was measured, where a run was screened."""
     prompts: tuple[Prompt, ...] = ()
     """What it was measured on, in the order of the values of `effects`; empty for runs of versions that kept none."""
+    gaps: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
+    """(base, metric) → metric_other − metric_base per pair, where there is another prompt."""
 
     @property
     def primary(self) -> tuple[Row, ...]:
@@ -160,3 +162,14 @@ class RunResult:
         import pandas
 
         return pandas.DataFrame([asdict(row) for row in self.rows])
+
+
+def gaps_of(plan: Plan, measured: Iterable[Measured]) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """(base, metric) → metric_other − metric_base per pair; the experiments of a base share it."""
+    bases = {experiment.id: experiment.base.value for experiment in plan.experiments}
+    found: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for item in measured:
+        key = (bases.get(item.id, ""), item.metric)
+        if key[0] and key not in found and item.metric_other is not None:
+            found[key] = item.metric_other - item.metric_base
+    return found

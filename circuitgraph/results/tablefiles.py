@@ -31,7 +31,7 @@ def write_records(path: Path, kind: type[R], rows: Sequence[R], about: Mapping[s
     """A table of one row per record, its fields as columns, with what is true of all of them beside it.
 
     Args:
-        kind: a dataclass of text, numbers and truth values (or None), and tuples of numbers.
+        kind: a dataclass of text, numbers and truth values (or None), and tuples of numbers or texts.
         about: JSON types; kept in the file's metadata.
 
     Raises:
@@ -41,7 +41,7 @@ def write_records(path: Path, kind: type[R], rows: Sequence[R], about: Mapping[s
     import pyarrow.parquet as parquet
 
     types: Mapping[str, Any] = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
-    types = types | {"tuple[float, ...]": pa.list_(pa.float64())}
+    types = types | {"tuple[float, ...]": pa.list_(pa.float64()), "tuple[str, ...]": pa.list_(pa.string())}
     schema = pa.schema([(field.name, types[str(field.type).removesuffix(" | None")]) for field in fields(kind)])
     if about is not None:
         schema = schema.with_metadata({_ABOUT: json.dumps(about, ensure_ascii=False, allow_nan=False)})

@@ -129,6 +129,12 @@ def normalized(
     return Normalized(found.mean, found.low, found.high)
 
 
+def degrees_of_freedom(pairs: int, clusters: Sequence[str] | None) -> float:
+    """Of the t interval of a mean over so many pairs; those of `_of_clusters` where pairs have clusters."""
+    codes = cluster_codes(clusters)
+    return (_of_equals(pairs) if codes is None else _of_clusters(np.bincount(codes).astype(np.float64))).df
+
+
 def cluster_warning(clusters: Sequence[str] | None) -> str | None:
     """What a reader should know when there are too few clusters; None when there is nothing to say."""
     count = len(set(clusters)) if clusters is not None and cluster_codes(clusters) is not None else FEW_CLUSTERS
