@@ -36,11 +36,13 @@ LESS = {
 STAND_INS = {
     "SPEC": "specs/ioi-mini.yaml",
     "RUN": "runs/ioi-mini",
+    "runs/A": "runs/ioi-mini",
+    "runs/B": "runs/ioi-mini-abc",
     "EDGE": "a3.h0@END -> logits",
     "DIR": "runs/somewhere",
     "FILE": "file.svg",
 }
-"""What is put for the words in capitals."""
+"""What is put for words in capitals."""
 
 
 def subcommands() -> dict[str, Any]:
