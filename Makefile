@@ -43,6 +43,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_gallery.py
 	$(BIN)/python docs/make_specs.py
 	$(BIN)/python docs/make_api.py
+	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python -m tests.matrix
 
 site: $(VENV)/.installed-dev
@@ -50,7 +51,7 @@ site: $(VENV)/.installed-dev
 	@echo "open site/index.html"
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates
+	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates --drawing
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("circuitgraph needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else 0'

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuitgraph.catalog import MetricParams, metrics
 from circuitgraph.checks import Checked, SpecLike
@@ -28,6 +28,7 @@ from circuitgraph.spec.overrides import Options
 if TYPE_CHECKING:
     from circuitgraph.comparing import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
+    from circuitgraph.drawing import Example
     from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
@@ -380,20 +381,25 @@ def render(
     path: str | Path,
     *,
     layout: str = "layered",
+    style: str = "plain",
     title: str | None = None,
     tell: Callable[[str], None] = lambda _note: None,
 ) -> Path:
     """Draw a spec (the hypothesis) or a run (the finding); the file ending picks the format.
 
-    Of more than 500 arrows the 200 strongest edges are drawn, which the picture says; `.graphml` and `.json` hold all.
+    Of more than 1,000 arrows the 1,000 strongest are drawn, which the picture says; `.graphml` and `.json` hold all
+    edges.
 
     Args:
         what: a RunResult, a CircuitSpec, a spec file or a run directory.
+        style: `plain`, every edge an arrow; `paper`, as in a paper's figure: groups are boxes with their members
+            written in them, all edges from one to one port of another are one arrow, and the tokens of the first
+            prompt stand below the positions.
         tell: called with what of it was drawn, where it was not all.
 
     Raises:
         SpecError, InputError: the spec is wrong or has nothing to draw, or too much that is not measured, or there
-            is no such format or layout.
+            is no such format, layout or style.
         FileError: a file cannot be read or written.
     """
     from circuitgraph.drawing import render as draw
@@ -402,16 +408,37 @@ def render(
     if isinstance(what, str | Path) and Path(what).is_dir():
         what = load_run(what)
     if isinstance(what, RunResult):
-        positions = what.provenance.get("settings", {}).get("positions")
-        written = draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions)
-        if note := drawn_part(what, written):
+        settings = what.provenance.get("settings", {})
+        example = _example(settings.get("tokens"))
+        positions = settings.get("positions")
+        written = draw(what.graph, path, rows=what.primary, layout=layout, title=title, positions=positions,
+                       style=style, example=example)  # fmt: skip
+        if note := drawn_part(what, written, style):
             tell(note)
         return written
     found = check_spec(what)
     if not found.graph.claims and not found.graph.groups:
         raise InputError(f"{found.spec.name}: nothing to draw: the spec has no edges, nodes or groups")
     positions = found.prompts.position_names() if found.prompts else None
-    return draw(found.graph, path, layout=layout, title=title, positions=positions)
+    example = None
+    if style == "paper" and found.prompts:
+        from circuitgraph.graph.claims import replaced
+        from circuitgraph.prompts.tokens import first_tokens
+
+        places = {end.position: None for sender, receiver, _ in found.graph.arcs() for end in (sender, receiver)}
+        places |= {address.position: None for claim in found.graph.claims for address in replaced(claim)}
+        known = [position for position in places if position is not None]
+        example = _example(first_tokens(found.prompts, known, found.location.path))
+    return draw(found.graph, path, layout=layout, title=title, positions=positions, style=style, example=example)
+
+
+def _example(first: dict[str, Any] | None) -> Example | None:
+    """The first prompt for a picture, if its tokens are known as text."""
+    from circuitgraph.drawing import Example
+
+    if first is None or all(token.startswith("#") for token in first["clean"]):
+        return None
+    return Example(first["clean"], first["at"])
 
 
 def diagram(
@@ -526,11 +553,11 @@ def unplotted(result: RunResult) -> str | None:
     return MISSING if not available() and worth_drawing(result) else None
 
 
-def drawn_part(result: RunResult, path: str | Path) -> str | None:
+def drawn_part(result: RunResult, path: str | Path, style: str = "plain") -> str | None:
     """Which of very many edges of a run the picture `path` shows, in words; None = all."""
     from circuitgraph.drawing import what_is_drawn
 
-    return what_is_drawn(result.graph, result.primary, path)
+    return what_is_drawn(result.graph, result.primary, path, style)
 
 
 def compare(

@@ -24,3 +24,10 @@ def test_growth_runs_and_counts_what_is_measured(capsys):
     assert rows["4 edges (base)"]["counted"] == "1.00"
     assert float(rows["8 edges"]["counted"]) > 1.5
     assert all(float(row["ms"]) >= 0 for row in rows.values())
+
+
+def test_drawing_is_timed(capsys):
+    main(["--quick", "--markdown", "--drawing"])
+    lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert lines[2][:2] == ["ioi-mini", "15"]
+    assert all(float(cell.replace(",", "")) >= 0 for cell in lines[2][1:])

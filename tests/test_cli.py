@@ -490,6 +490,12 @@ USAGE: dict[str, tuple[Sequence[str], int, str]] = {
     "unknown format": (["render", "SPEC", "-o", "x.jpg"], 2, "have: .svg, .png, .pdf"),
     "no format": (["render", "SPEC", "-o", "x"], 2, "'x' names no format by its ending; have: .svg"),
     "empty output": (["render", "SPEC", "-o", ""], 2, "names no format"),
+    "unknown style": (["render", "SPEC", "-o", "x.svg", "--style", "papper"], 2, "did you mean 'paper'?"),
+    "a style and a layout": (
+        ["render", "SPEC", "-o", "x.svg", "--style", "paper", "--layout", "dot"],
+        2,
+        "the style 'paper' has a layout of its own",
+    ),
     "unknown layout": (["render", "SPEC", "-o", "x.svg", "--layout", "dto"], 2, "did you mean 'dot'?"),
     "top 0": (["run", "SPEC", "--top", "0"], 2, "Invalid value for '--top'"),
     "top x": (["run", "SPEC", "--top", "x"], 2, "Invalid value for '--top'"),

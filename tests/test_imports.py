@@ -57,8 +57,8 @@ MAY_IMPORT: dict[str, str] = {
 MAY_USE: dict[str, str] = {
     "drawing": "results",  # the type of a row
     "comparing": "checks drawing running",
-    "api": "comparing discovery evaluation graph judging prepared running reading results drawing screening unrolled "
-    "plotting",
+    "api": "comparing discovery evaluation graph judging prepared prompts running reading results drawing screening "
+    "unrolled plotting",
     "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
     "tables unrolled",
     "plotting": "results",

@@ -24,12 +24,20 @@ def render(
     layout: Annotated[
         str, typer.Option("--layout", metavar="layered|dot", help="Own layout, or Graphviz'.")
     ] = "layered",
+    style: Annotated[
+        str,
+        typer.Option(
+            "--style",
+            metavar="plain|paper",
+            help="Every edge an arrow; or, as a paper's figure, groups as boxes with their heads inside.",
+        ),
+    ] = "plain",
     title: Annotated[str | None, typer.Option("--title", help="A title of your own.")] = None,
 ) -> None:
     """Draw a spec, or a run with its results."""
     from circuitgraph import api
 
-    note(f"wrote {api.render(what, output, layout=layout, title=title, tell=note)}")
+    note(f"wrote {api.render(what, output, layout=layout, style=style, title=title, tell=note)}")
 
 
 @app.command()

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from circuitgraph.drawing.compose import Layout, scene
 from circuitgraph.drawing.data import graphml, node_link
 from circuitgraph.drawing.dot import dot
+from circuitgraph.drawing.paper import Example, folded_part, grouped
 from circuitgraph.drawing.raster import raster
 from circuitgraph.drawing.scene import Scene
 from circuitgraph.drawing.strongest import shown
-from circuitgraph.drawing.style import finding
+from circuitgraph.drawing.style import Style, finding
 from circuitgraph.drawing.svg import svg
 from circuitgraph.errors import FileError, InputError, did_you_mean
 from circuitgraph.graph.claims import CircuitGraph
@@ -25,7 +26,10 @@ from circuitgraph.graph.claims import CircuitGraph
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
 
-__all__ = ["FORMATS", "PICTURES", "Layout", "Scene", "dot", "render", "save", "scene", "svg", "what_is_drawn"]
+__all__ = [
+    "FORMATS", "PICTURES", "Example", "Layout", "Scene", "Style", "dot", "grouped", "render", "save", "scene", "svg",
+    "what_is_drawn",
+]  # fmt: skip
 
 PICTURES = (".svg", ".png", ".pdf")
 FORMATS = (*PICTURES, ".dot", ".graphml", ".json")
@@ -39,15 +43,18 @@ def render(
     layout: Layout | str = Layout.LAYERED,
     title: str | None = None,
     positions: Sequence[str] | None = None,
+    style: Style | str = Style.PLAIN,
+    example: Example | None = None,
 ) -> Path:
     """Draw a graph to a file; the file's ending picks the format. Without rows it is drawn as a hypothesis.
 
     The file appears whole or not at all. Of very many edges the strongest are drawn (see `what_is_drawn`), but
     `.graphml` and `.json` hold all. Of rows under several metrics, those of the first metric are drawn.
-    `positions` are the names of positions in the order of the prompt: the order of the columns.
+    `positions` are the names of positions in the order of the prompt: the order of the columns. The style `paper`
+    draws groups as boxes (`grouped`), with the tokens of `example` below the positions.
 
     Raises:
-        InputError: an ending or layout that does not exist, rows of another graph, too much to draw.
+        InputError: an ending, layout or style that does not exist, rows of another graph, too much to draw.
         NotFiniteError: an effect is NaN or infinite.
         FileError: the file cannot be written.
     """
@@ -57,10 +64,17 @@ def render(
         raise InputError(f"'{target.name}' names no format by its ending{did_you_mean(suffix, FORMATS)}")
     if layout not in list(Layout):
         raise InputError(f"'{layout}' is no layout{did_you_mean(layout, Layout)}")
+    if style not in list(Style):
+        raise InputError(f"'{style}' is no style{did_you_mean(style, Style)}")
+    if style == Style.PAPER and layout != Layout.LAYERED:
+        raise InputError(f"the style 'paper' has a layout of its own; leave the layout '{layout}' out")
     if suffix == ".graphml":  # all edges and no picture
         _write(target, graphml(graph, finding(graph, rows)).encode())
         return target
-    drawn = scene(graph, rows, title=title, layout=Layout(layout), positions=positions)
+    if style == Style.PAPER:
+        drawn = grouped(graph, rows, title=title, positions=positions, example=example)
+    else:
+        drawn = scene(graph, rows, title=title, layout=Layout(layout), positions=positions)
     match suffix:
         case ".dot":
             content = dot(drawn).encode()
@@ -92,10 +106,13 @@ def save(drawn: Scene, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def what_is_drawn(graph: CircuitGraph, rows: Sequence[Row], path: str | os.PathLike[str]) -> str | None:
-    """Which of very many measured edges a file shows: `drawn: the 200 strongest of 32,491 edges …`; None = all."""
+def what_is_drawn(
+    graph: CircuitGraph, rows: Sequence[Row], path: str | os.PathLike[str], style: Style | str = Style.PLAIN
+) -> str | None:
+    """Which of very many measured edges a file shows: `drawn: the 1,000 strongest of 32,491 edges …`; None = all."""
     suffix = Path(path).suffix.lower()
-    note = None if suffix == ".graphml" else shown(graph, rows).note
+    part = folded_part if style == Style.PAPER else shown
+    note = None if suffix == ".graphml" else part(graph, rows).note
     return note and f"drawn: {note}" + ("; the data are of all" if suffix == ".json" else "")
 
 

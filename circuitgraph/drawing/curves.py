@@ -44,22 +44,30 @@ def _bernstein(steps: int) -> tuple[tuple[float, float, float, float], ...]:
 
 
 def points(curve: Curve, steps: int = 24) -> list[Point]:
-    """Points along a curve, `steps` to each of its Béziers (2 where it is straight), without the last."""
+    """Points along a curve, `steps` to each of its Béziers, without the last."""
     along = []
     for i in range(0, len(curve) - 1, 3):
         (x0, y0), (x1, y1), (x2, y2), (x3, y3) = curve[i : i + 4]
-        straight = x0 == x1 == x2 == x3 and (y0 >= y1 >= y2 >= y3 or y0 <= y1 <= y2 <= y3)
         along += [
-            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3)
-            for a, b, c, d in _bernstein(2 if straight else steps)
+            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3) for a, b, c, d in _bernstein(steps)
         ]
     return along
+
+
+def _corners(curve: Curve, steps: int) -> list[Point]:
+    """A line of straight pieces along a curve; where this runs straight up or down, one piece."""
+    along = []
+    for i in range(0, len(curve) - 1, 3):
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = piece = curve[i : i + 4]
+        straight = x0 == x1 == x2 == x3 and (y0 >= y1 >= y2 >= y3 or y0 <= y1 <= y2 <= y3)
+        along += piece[:1] if straight else points(piece, steps)
+    return [*along, curve[-1]]
 
 
 def spaced(curve: Curve, distance: float) -> list[Point]:
     """The start of a curve and the points along it, each `distance` after the one before."""
     along, left = [curve[0]], distance
-    for (x0, y0), (x1, y1) in pairwise([*points(curve), curve[-1]]):
+    for (x0, y0), (x1, y1) in pairwise(_corners(curve, 24)):
         long = hypot(x1 - x0, y1 - y0)
         while left < long:
             along.append((x0 + (x1 - x0) * left / long, y0 + (y1 - y0) * left / long))
@@ -70,7 +78,7 @@ def spaced(curve: Curve, distance: float) -> list[Point]:
 
 def length(curve: Curve) -> float:
     """The length of a curve, to a part in a thousand."""
-    return sum(hypot(x1 - x0, y1 - y0) for (x0, y0), (x1, y1) in pairwise([*points(curve, 12), curve[-1]]))
+    return sum(hypot(x1 - x0, y1 - y0) for (x0, y0), (x1, y1) in pairwise(_corners(curve, 12)))
 
 
 def dashes(curve: Curve, stroke: Stroke) -> tuple[float, float] | None:

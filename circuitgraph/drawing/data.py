@@ -41,7 +41,8 @@ def node_link(graph: CircuitGraph, found: Finding, scene: Scene) -> str:
         ],
         "scene": _scene(scene),
     }
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    return text.encode("utf-8", "replace").decode()  # half a character is `?`: no file can hold it
 
 
 def graphml(graph: CircuitGraph, found: Finding) -> str:
@@ -148,6 +149,7 @@ def _scene(scene: Scene) -> Attributes:
         "arrows": [
             {
                 "id": arrow.id,
+                **({"ids": list(arrow.ids)} if arrow.ids else {}),
                 "tail": arrow.tail,
                 "head": arrow.head,
                 "port": arrow.port,

@@ -17,6 +17,8 @@ from circuitgraph.errors import InputError
 MOST_EDGES = 500
 """dot takes seconds at 1,000 edges and minutes at 3,000."""
 INCH = 72.0
+LONGEST = 2000
+"""Characters of a text; Graphviz reads 16,384 bytes, and a character may take four, an escape two."""
 Sizes = Mapping[Spot, tuple[float, float]]
 _PLAIN = re.compile(r"[\w.@+<>,-]+")
 
@@ -29,7 +31,7 @@ def dot(scene: Scene) -> str:
         "circuit",
         graph_attr={
             "rankdir": "BT",
-            "label": library.escape(each_line(scene.title)),
+            "label": _text(scene.title),
             "labelloc": "t",
             "fontname": FONT,
         },
@@ -41,9 +43,7 @@ def dot(scene: Scene) -> str:
     for i, header in enumerate(scene.headers):
         title = "\n".join(text.text for text in header.texts)
         cluster = library.Digraph(f"cluster_{i}")
-        cluster.attr(
-            label=library.escape(each_line(title)), style="rounded,filled", fillcolor=header.fill or "", color=LINE
-        )
+        cluster.attr(label=_text(title), style="rounded,filled", fillcolor=header.fill or "", color=LINE)
         for box in scene.boxes:
             if inside.get(box.key) == i:
                 cluster.node(names[box.key])
@@ -52,8 +52,8 @@ def dot(scene: Scene) -> str:
         rect, border = box.panel.rect, box.panel.border
         document.node(
             names[box.key],
-            label=library.escape(each_line("\n".join(text.text for text in box.panel.texts))),
-            tooltip=library.escape(each_line(box.panel.tooltip or "")),
+            label=_text("\n".join(text.text for text in box.panel.texts)),
+            tooltip=_text(box.panel.tooltip or ""),
             pos=f"{rect.center:.2f},{scene.height - rect.y - rect.height / 2:.2f}!",
             width=f"{rect.width / INCH:.4f}",
             height=f"{rect.height / INCH:.4f}",
@@ -68,12 +68,20 @@ def dot(scene: Scene) -> str:
             id=arrow.id,
             headlabel=arrow.port,
             taillabel=", ".join(arrow.unusual),
-            tooltip=library.escape(each_line(arrow.tooltip)),
+            tooltip=_text(arrow.tooltip),
             color=f"{arrow.stroke.color}{round(255 * arrow.stroke.opacity):02x}",
             penwidth=f"{arrow.stroke.width:.2f}",
             style="solid" if arrow.stroke.dash is Dash.SOLID else arrow.stroke.dash.value,
         )
     return document.source
+
+
+def _text(text: str) -> str:
+    """Text that DOT can hold in quotes: escaped, and cut where Graphviz would not read it to its end."""
+    from graphviz import escape
+
+    text = each_line(text)
+    return escape(text if len(text) <= LONGEST else text[:LONGEST] + "…")
 
 
 def dot_layout(diagram: Diagram) -> tuple[Places, list[tuple[Point, ...]]]:

@@ -73,15 +73,25 @@ class Places:
     columns: tuple[Rect, ...]
 
 
-def place(diagram: Diagram, least: float = 0.0) -> Places:
+def place(
+    diagram: Diagram,
+    least: float = 0.0,
+    faces: Mapping[Spot, tuple[float, float]] | None = None,
+    pitch: float | None = None,
+) -> Places:
     """Place a diagram's boxes: columns as wide as their fullest row, each block near what it is connected to.
 
-    Columns are widened until they are `least` wide together.
+    Columns are widened until they are `least` wide together. With `faces`, sizes of boxes, each block is one box;
+    with `pitch`, the distance of arrows, there is room for them between blocks.
     """
     labels = {spot: str(spot.node) for row in diagram.rows for block in row for spot in block.spots}
-    sizes = box_sizes(diagram, labels)
-    shapes = {block: block_shape(block, diagram.arcs, sizes) for row in diagram.rows for block in row}
-    spaces = _spaces(diagram)
+    sizes = box_sizes(diagram, labels) if faces is None else faces
+    shapes = {
+        block: block_shape(block, diagram.arcs, sizes) if faces is None else _lone(block.spots[0], sizes)
+        for row in diagram.rows
+        for block in row
+    }
+    spaces = _spaces(diagram, pitch)
     columns = _columns(diagram, shapes, spaces, least)
     lefts = _spread(diagram, shapes, columns, spaces)
     rows, height = _rows(diagram, shapes)
@@ -180,8 +190,7 @@ def badges_in(spot: Spot, box: Rect, count: Fans) -> list[tuple[Ports, Rect]]:
 def block_shape(block: Block, arcs: Sequence[Arc], sizes: Mapping[Spot, tuple[float, float]]) -> BlockShape:
     """The inside of a block: lines of boxes of equal size below the group's name."""
     if block.group is None:
-        (spot,) = block.spots
-        return BlockShape(*sizes[spot], (), 0.0, ((spot,),), {spot: Rect(0, 0, *sizes[spot])})
+        return _lone(block.spots[0], sizes)
     lines = lines_of(block, arcs)
     wide, tall = (max(size[i] for size in map(sizes.__getitem__, block.spots)) for i in (0, 1))
     count = max(map(len, lines))
@@ -201,6 +210,10 @@ def block_shape(block: Block, arcs: Sequence[Arc], sizes: Mapping[Spot, tuple[fl
     return BlockShape(inner + 2 * PADDING, total, header, header_height, tuple(lines), boxes)
 
 
+def _lone(spot: Spot, sizes: Mapping[Spot, tuple[float, float]]) -> BlockShape:
+    return BlockShape(*sizes[spot], (), 0.0, ((spot,),), {spot: Rect(0, 0, *sizes[spot])})
+
+
 def _cells(diagram: Diagram) -> dict[tuple[int, int], list[Block]]:
     cells: dict[tuple[int, int], list[Block]] = defaultdict(list)
     for i, row in enumerate(diagram.rows):
@@ -209,13 +222,15 @@ def _cells(diagram: Diagram) -> dict[tuple[int, int], list[Block]]:
     return cells
 
 
-def _spaces(diagram: Diagram) -> list[float]:
-    """Between the blocks of each row: room for the arrows that pass it."""
-    passing = _passing(diagram)
-    pitch, spaces = pitch_of(len(diagram.arcs)), list[float]()
-    for row, count in zip(diagram.rows, passing, strict=True):
-        needed = 14 + pitch * count / (len(row) + 1)
-        spaces.append(min(max(SPACE_IN_ROW, needed), WIDEST_SPACE) if len(diagram.arcs) > CROWD else SPACE_IN_ROW)
+def _spaces(diagram: Diagram, pitch: float | None) -> list[float]:
+    """Between the blocks of each row: room for the arrows that pass it, where they are a crowd or have a pitch."""
+    if pitch is None and len(diagram.arcs) <= CROWD:
+        return [SPACE_IN_ROW] * len(diagram.rows)
+    spaces = list[float]()
+    for row, count in zip(diagram.rows, _passing(diagram), strict=True):
+        gaps = len(row) + 1 if pitch is None else 2
+        needed = 14 + (pitch or pitch_of(len(diagram.arcs))) * count / gaps
+        spaces.append(min(max(SPACE_IN_ROW, needed), WIDEST_SPACE))
     return spaces
 
 

@@ -18,6 +18,7 @@ from circuitgraph.drawing.style import (
     UNDECIDED,
     UNMEASURED,
     Finding,
+    Style,
     Verdict,
     color_of,
     number,
@@ -25,7 +26,7 @@ from circuitgraph.drawing.style import (
 )
 from circuitgraph.drawing.tags import SIZE as TAG
 from circuitgraph.drawing.tags import tag
-from circuitgraph.drawing.text import fill, one_line, width
+from circuitgraph.drawing.text import fill, isolated, width
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
 from circuitgraph.spec.model import BaseRun, EstimateMethod, PathKind
@@ -41,12 +42,24 @@ Key = Stroke | str
 """A line, or the value of a setting that has a letter."""
 
 
-def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark, ...], float]:
-    """The marks, laid out in lines as wide as `area`, and the y below the last one."""
+def legend(
+    graph: CircuitGraph,
+    found: Finding,
+    area: Rect,
+    *,
+    drawn: Finding | None = None,
+    style: Style = Style.PLAIN,
+    inside: int = 0,
+) -> tuple[tuple[Mark, ...], float]:
+    """The marks, laid out in lines as wide as `area`, and the y below the last one.
+
+    `drawn` are the rows that arrows show, where these are not all; `inside` counts edges within boxes.
+    """
+    drawn = drawn or found
     y, x = area.y + SIZE, area.x
     rule = ((area.x, area.y - 6), (area.x, area.y - 6), (area.right, area.y - 6), (area.right, area.y - 6))
     marks: list[Mark] = [Sample(rule, None, Stroke(RULE, 1.0))]
-    for samples in [*_samples(graph, found), *_letters(graph)]:
+    for samples in [*_samples(graph, found, drawn), *_letters(graph)]:
         wide = sum(_room(key) + width(text, SIZE) + SPACE for key, text in samples) - SPACE
         if x > area.x and x + wide > area.right:
             x, y = area.x, y + LINE
@@ -54,7 +67,7 @@ def legend(graph: CircuitGraph, found: Finding, area: Rect) -> tuple[tuple[Mark,
             marks += [_sample(x, y - 3.5, key), Text(x + _room(key), y, text, SIZE, INK)]
             x += _room(key) + width(text, SIZE) + SPACE
     y += LINE + 2
-    for line in _packed(_sentences(graph, found), area.width):
+    for line in _packed(_sentences(graph, found, drawn, style, inside), area.width):
         marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
         y += LINE - 2.5
     return tuple(marks), y - LINE
@@ -92,12 +105,12 @@ def _letters(graph: CircuitGraph) -> list[list[tuple[Key, str]]]:
     return [[(value, f"{name}: {value}")] for name, value in sorted(found)]
 
 
-def _samples(graph: CircuitGraph, found: Finding) -> list[list[tuple[Stroke, str]]]:
+def _samples(graph: CircuitGraph, found: Finding, drawn: Finding) -> list[list[tuple[Stroke, str]]]:
     """The kinds of lines that occur, then the scale of widths, which is kept together."""
     if not found.rows:
         return [[(Stroke(NEUTRAL, 1.4), "hypothesised edge, not measured")]]
-    seen = {color_of(row) for row in found.rows.values()}
-    metric = one_line(next(iter(found.rows.values())).metric)
+    seen = {color_of(row) for row in drawn.rows.values()}
+    metric = isolated(next(iter(found.rows.values())).metric)
     kinds = [
         (Stroke(POSITIVE, 2.6), f"positive: patching raises {metric}"),
         (Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: patching lowers {metric}"),
@@ -105,17 +118,17 @@ def _samples(graph: CircuitGraph, found: Finding) -> list[list[tuple[Stroke, str
     ]
     distance = _is_distance(found)
     samples = [[(s, text)] for s, text in kinds if s.color in seen and not (distance and s.color == POSITIVE)]
-    untested = [row for row in found.rows.values() if verdict(row) is Verdict.UNTESTED]
+    untested = [row for row in drawn.rows.values() if verdict(row) is Verdict.UNTESTED]
     if untested:
-        alone = replace(found.stroke(untested[0].id, crowded=False), width=2.6, opacity=PALE)
+        alone = replace(drawn.stroke(untested[0].id, crowded=False), width=2.6, opacity=PALE)
         samples.append([(alone, "no interval (a single pair or cluster)")])
     if any(id_ not in found.rows for id_ in graph.by_id):
         samples.append([(Stroke(UNMEASURED, 1.0), "not measured")])
-    if found.largest:
-        smallest = min(abs(row.effect) for row in found.rows.values())
-        sizes = [found.largest / part for part in (1, 4, 16) if part == 1 or found.largest / part >= smallest]
+    if drawn.largest:
+        smallest = min(abs(row.effect) for row in drawn.rows.values())
+        sizes = [drawn.largest / part for part in (1, 4, 16) if part == 1 or drawn.largest / part >= smallest]
         color, name = (POSITIVE, "effect") if distance else (SOFT_INK, "|effect|")
-        samples.append([(Stroke(color, found.width(size)), number(size, found.digits)) for size in sizes])
+        samples.append([(Stroke(color, drawn.width(size)), number(size, drawn.digits)) for size in sizes])
         samples[-1][0] = (samples[-1][0][0], f"{name} = {samples[-1][0][1]}")
     return samples
 
@@ -125,32 +138,48 @@ def _is_distance(found: Finding) -> bool:
     return all(row.metric_base == 0 and row.effect >= 0 for row in found.rows.values())
 
 
-def _sentences(graph: CircuitGraph, found: Finding) -> list[str]:
+def _sentences(graph: CircuitGraph, found: Finding, drawn: Finding, style: Style, inside: int) -> list[str]:
     lines = []
     if found.rows:
         row = next(iter(found.rows.values()))
         counts = sorted({row.n for row in found.rows.values()})
         pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-        name, size = one_line(row.metric), "effect" if _is_distance(found) else "|effect|"
+        name, size = isolated(row.metric), "effect" if _is_distance(found) else "|effect|"
         meaning = f"effect = {name}(patched) − {name}(base)"
         if row.executor in list(EstimateMethod):
             meaning = f"effect on {name}, ESTIMATED by {row.executor} from gradients, not measured"
         lines.append(f"{meaning}, mean over n\u00a0=\u00a0{pairs} prompt pair{'' if counts == [1] else 's'}.")
         lines.append(f"Line width is proportional to √{size}.")
-        if len(found.rows) > found.full_ink:
-            lines.append(f"By rank: the {found.full_ink} strongest in full ink, the others the paler the weaker.")
+        if len(drawn.rows) > drawn.full_ink:
+            lines.append(f"By rank: the {drawn.full_ink} strongest in full ink, the others the paler the weaker.")
         judged = Counter(row.verdict for row in found.rows.values() if row.verdict is not None)
         if judged:
             counts = ", ".join(f"{judged[verdict]} {verdict}" for verdict in sorted(judged))
             lines.append(f"Expectations: {counts}.")
+    if style is Style.PAPER and next(graph.arcs(), None):
+        lines += _of_groups(found, inside)
     lines += [_direction(graph), _path(graph)]
     if any(receiver.ports for _, receiver, _ in graph.arcs()):
         lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
-    if any(isinstance(claim, NodeClaim) for claim in graph.claims):
-        lines.append("A box with a number: the node itself is patched, wherever its output goes." if found.rows
+    if any(isinstance(claim, NodeClaim) for claim in graph.claims) and (found.rows or style is Style.PLAIN):
+        what = "box with" if style is Style.PLAIN else "name and"
+        lines.append(f"A {what} a number: the node itself is patched, wherever its output goes." if found.rows
                      else "“patched”: the node itself is patched, wherever its output goes.")  # fmt: skip
-    if any(arcs > 1 for arcs in Counter(id(claim) for _, _, claim in graph.arcs()).values()):
+    if style is Style.PLAIN and any(arcs > 1 for arcs in Counter(id(claim) for _, _, claim in graph.arcs()).values()):
         lines.append("Joined edges, chains and sets are drawn as several arrows that share one effect.")
+    return lines
+
+
+def _of_groups(found: Finding, inside: int) -> list[str]:
+    """What an arrow between groups stands for."""
+    lines = ["An arrow stands for all edges from members of one box to one input of members of another."]
+    if found.rows:
+        lines[0] = lines[0][:-1] + (
+            ": it shows the effect of the strongest, of those whose interval leaves out 0 if there are any."
+        )
+    if inside:
+        lines.append(f"{inside} edge{'s' if inside > 1 else ''} between members of one box are not drawn.".replace(
+            "edge between members of one box are", "edge between members of one box is"))  # fmt: skip
     return lines
 
 

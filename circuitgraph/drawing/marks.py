@@ -40,7 +40,7 @@ from circuitgraph.drawing.style import (
     tint,
     verdict,
 )
-from circuitgraph.drawing.text import fit
+from circuitgraph.drawing.text import fit, isolated
 from circuitgraph.graph.claims import claim_label
 from circuitgraph.nodes import MLP, Feature, Neuron, Residual, SaeError, layer_of
 
@@ -66,13 +66,13 @@ def said(settings: Mapping[str, str]) -> str:
 
 def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
     stroke = found.stroke(arc.id, crowded=len(drawn.arcs) > CROWD)
-    lines = [f"{arc.sender} → {arc.receiver}"]
-    if claim_label(arc.claim) != lines[0]:
+    lines = [f"{isolated(str(arc.sender))} → {isolated(str(arc.receiver))}"]
+    if claim_label(arc.claim) != f"{arc.sender} → {arc.receiver}":
         lines.append(claim_label(arc.claim))
     if unusual := drawn.unusual[arc.id]:
         lines.append(said(unusual))
     if row := found.rows.get(arc.id):
-        lines.append(f"{row.metric}: {interval(row)}, n = {row.n}{_judged(row)}")
+        lines.append(f"{isolated(row.metric)}: {interval(row)}, n = {row.n}{judged(row)}")
     elif found.rows:
         lines.append("not measured")
     return Arrow(
@@ -82,7 +82,7 @@ def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
         tail=str(arc.tail),
         head=str(arc.head),
         port="" if arc.ports is None else port_name(arc.ports),
-        curve=_cut(curve, stroke.tip_length),
+        curve=cut(curve, stroke.tip_length),
         tip=arrowhead(curve[-2], curve[-1], stroke),
         stroke=stroke,
         tooltip="\n".join(lines),
@@ -90,12 +90,12 @@ def _arrow(drawn: Diagram, arc: Arc, curve: Curve, found: Finding) -> Arrow:
     )
 
 
-def _judged(row: Row) -> str:
-    """`; refuted: expected > 0`."""
+def judged(row: Row) -> str:
+    """What an expectation came to: `; refuted: expected > 0`."""
     return "" if row.verdict is None else f"; {row.verdict}: expected {row.expected}"
 
 
-def _cut(curve: Curve, length: float) -> Curve:
+def cut(curve: Curve, length: float) -> Curve:
     """The curve without its last `length`, which the arrowhead covers."""
     (x0, y0), (x1, y1) = curve[-2:]
     ux, uy = _unit((x0, y0), (x1, y1))
@@ -166,7 +166,7 @@ def _face(drawn: Diagram, spot: Spot, label: str, rect: Rect, has_ports: bool, f
     lines = [str(spot)]
     for row in measured:
         how = f" ({said(drawn.unusual[row.id])})" if drawn.unusual[row.id] else ""
-        lines.append(f"{row.label}{how}: {row.metric} {interval(row)}, n = {row.n}{_judged(row)}")
+        lines.append(f"{isolated(row.label)}{how}: {isolated(row.metric)} {interval(row)}, n = {row.n}{judged(row)}")
     return Panel(rect, fill, border, 5.0, tuple(texts), "\n".join(lines))
 
 

@@ -11,8 +11,9 @@ Own code: networkx has no such method, and Graphviz' dot needs seconds from 1,00
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from circuitgraph.drawing.crossing import gain, inversions, ways
 from circuitgraph.drawing.diagram import Block, Diagram, Spot
@@ -85,7 +86,7 @@ class _State:
 def _given(cut: Net) -> _State:
     """The order that the diagram has, each cell in the middle of its column, bends above where arrows come from."""
     state = _State(cut.cells, cut.lines, [0.0] * len(cut.near), [0.0] * len(cut.thing)).copy()
-    _set_offsets(state)
+    _set_offsets(chain(*state.lines.values()), state)
     for (_, column), held in state.cells.items():
         _pack(cut, held, dict.fromkeys(held, sum(cut.walls[column]) / 2), column, state)
     for bends in cut.bends:
@@ -94,11 +95,10 @@ def _given(cut: Net) -> _State:
     return state
 
 
-def _set_offsets(state: _State) -> None:
-    for lines in state.lines.values():
-        for line in lines:
-            for k, end in enumerate(line):
-                state.offset[end] = k - (len(line) - 1) / 2
+def _set_offsets(lines: Iterable[Sequence[int]], state: _State) -> None:
+    for line in lines:
+        for k, end in enumerate(line):
+            state.offset[end] = k - (len(line) - 1) / 2
 
 
 def _mean(cut: Net, thing: int, side: int, state: _State) -> float:
@@ -147,8 +147,8 @@ def _exchange(cut: Net, state: _State) -> None:
                 for link in cut.near[block][side]:
                     if link[0] in of_end:
                         of_end[link[0]][side].append(link)
-            _exchanged(cut, line, of_end.__getitem__, state)
-    _set_offsets(state)
+            if _exchanged(cut, line, of_end.__getitem__, state):
+                _set_offsets([line], state)
 
 
 def _exchanged(cut: Net, order: list[int], near: Callable[[int], tuple[list[Link], list[Link]]], state: _State) -> bool:

@@ -29,12 +29,15 @@ PASSES = 4
 """How often arrows side by side are put in the order of where they come from and go to."""
 
 
-def routes(diagram: Diagram, layout: Places) -> list[Curve]:
-    """One curve for each of the diagram's arcs, in their order; it ends at the port's lower edge."""
+def routes(diagram: Diagram, layout: Places, pitch: float | None = None) -> list[Curve]:
+    """One curve for each of the diagram's arcs, in their order; it ends at the port's lower edge.
+
+    `pitch` is how far apart arrows side by side are; None: as their number allows.
+    """
     home = {spot: block for block in layout.blocks for spot in block.spots}
     level = {block: i for i, row in enumerate(diagram.rows) for block in row}
     bundles = [(home[arc.tail], home[arc.head]) for arc in diagram.arcs]
-    pitch = pitch_of(len(diagram.arcs))
+    pitch = pitch_of(len(diagram.arcs)) if pitch is None else pitch
     ways = find_ways(Counter(bundles), level, layout, pitch)
     strands = _strands(diagram.arcs, bundles, ways, layout, pitch)
     lines = [

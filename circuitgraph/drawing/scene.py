@@ -154,6 +154,8 @@ class Arrow:
     tooltip: str
     unusual: tuple[str, ...] = ()
     """Path, base and source, where they are not those of most experiments."""
+    ids: tuple[str, ...] = ()
+    """Where it stands for several experiments (see `paper`), all of them; `id` is the one whose effect it shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,13 @@ FAINTEST_DOTS = 0.3
 """What may be 0 is seen, however many there are."""
 
 
+class Style(StrEnum):
+    """What kind of picture: every edge an arrow, or groups as boxes with one arrow between two of them."""
+
+    PLAIN = "plain"
+    PAPER = "paper"
+
+
 class Verdict(StrEnum):
     """What a measured effect says."""
 

@@ -45,7 +45,10 @@ def clean(text: str) -> str:
 
 def number(value: float) -> str:
     """At most two decimals, no trailing zeros, no negative zero."""
-    return f"{round(value, 2) + 0.0:.2f}".rstrip("0").removesuffix(".")
+    text = f"{value:.2f}"
+    if text.endswith("0"):
+        text = text[:-3] if text.endswith("00") else text[:-1]
+    return "0" if text == "-0" else text
 
 
 def _points(points: tuple[Point, ...]) -> str:
@@ -100,7 +103,9 @@ def _line(curve: tuple[Point, ...], tip: tuple[Point, ...] | None, stroke: Strok
 
 
 def _arrow(arrow: Arrow) -> str:
-    data = f' data-id="{arrow.id}" data-sender={quoteattr(arrow.sender)} data-receiver={quoteattr(arrow.receiver)}'
+    ids = " ".join(arrow.ids or (arrow.id,))
+    sender, receiver = quoteattr(one_line(arrow.sender)), quoteattr(one_line(arrow.receiver))
+    data = f' data-id="{ids}" data-sender={sender} data-receiver={receiver}'
     return f"<g{data}><title>{clean(arrow.tooltip)}</title>{_line(arrow.curve, arrow.tip, arrow.stroke)}</g>"
 
 

@@ -6,6 +6,7 @@ SVG on a machine that has any of them, and for PNG and PDF, which use the shippe
 
 from __future__ import annotations
 
+import re
 import struct
 import unicodedata
 from functools import cache
@@ -61,10 +62,35 @@ def _guess(char: str) -> float:
     return 1.25 if unicodedata.east_asian_width(char) in "WF" else 0.7
 
 
+TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that are not seen and set the direction of what follows, which may be text that is not the user's."""
+ISOLATE, END_OF_ISOLATE = "\u2068", "\u2069"
+
+
 def one_line(text: str) -> str:
-    """Text without line breaks, control characters (XML cannot hold most of them) and repeated spaces."""
+    """Text without line breaks, control characters (XML cannot hold most of them) and repeated spaces.
+
+    Characters that turn the direction of writing are left out, but not the pairs that `isolated` sets.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip(" ")
     kept = (" " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp", "Co", "Cn") else char for char in text)
-    return " ".join(word for word in "".join(kept).split(" ") if word)
+    return " ".join(word for word in _straight("".join(kept)).split(" ") if word)
+
+
+def _straight(text: str) -> str:
+    return "".join(part if i % 2 else part.translate(_NO_TURNS) for i, part in enumerate(_ISOLATED.split(text)))
+
+
+_NO_TURNS = dict.fromkeys(map(ord, TURNS))
+_ISOLATED = re.compile(f"({ISOLATE}[^{TURNS}]*{END_OF_ISOLATE})")
+
+
+def isolated(text: str) -> str:
+    """Text that keeps its direction of writing to itself within a line: right-to-left names do not move numbers."""
+    plain = one_line(text).translate(_NO_TURNS)
+    turns = any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in plain)
+    return f"{ISOLATE}{plain}{END_OF_ISOLATE}" if turns else plain
 
 
 def each_line(text: str) -> str:
@@ -75,11 +101,18 @@ def each_line(text: str) -> str:
 def fit(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     """The text, cut with an ellipsis where it is wider than `limit`."""
     text = one_line(text)
-    if width(text, size, bold=bold) <= limit:
+    most = 40 + int(8 * limit / size)  # characters: of longer texts the rest is not even measured
+    if len(text) <= most and width(text, size, bold=bold) <= limit:
         return text
+    text = text[:most]
     while text and width(text + ELLIPSIS, size, bold=bold) > limit:
         text = text[:-1]
-    return text.rstrip() + ELLIPSIS
+    return _closed(text.rstrip() + ELLIPSIS)
+
+
+def _closed(text: str) -> str:
+    """Text that was cut, with its last isolate closed."""
+    return text + END_OF_ISOLATE * (text.count(ISOLATE) - text.count(END_OF_ISOLATE))
 
 
 def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
@@ -95,12 +128,14 @@ def wrap(text: str, size: float, limit: float, *, lines: int, bold: bool = False
 
 def fill(text: str, size: float, limit: float, *, lines: int, bold: bool = False) -> tuple[str, ...]:
     """The text in at most `lines` lines, each as full as it can be; the rest is cut off."""
-    words, done = one_line(text).split(" "), list[str]()
+    most = lines * (40 + int(8 * limit / size))  # characters: what is longer is cut off in any case
+    words, done = one_line(text)[:most].split(" "), list[str]()
+    space = width(" ", size, bold=bold)
     while words and words != [""]:
         if len(done) == lines - 1:
             return (*done, fit(" ".join(words), size, limit, bold=bold))
-        taken = 1
-        while taken < len(words) and width(" ".join(words[: taken + 1]), size, bold=bold) <= limit:
+        taken, wide = 1, width(words[0], size, bold=bold)
+        while taken < len(words) and (wide := wide + space + width(words[taken], size, bold=bold)) <= limit:
             taken += 1
         done.append(fit(" ".join(words[:taken]), size, limit, bold=bold))
         words = words[taken:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -21,11 +21,18 @@ NARROW = 30.0
 """What a gap with hardly room for an arrow costs."""
 FULL = 60.0
 """What a gap costs that is twice as full as it has room."""
+CROSSING = 25.0
+"""What it costs to cross an arrow."""
+FEW = 80
+"""Up to so many arrows there is time to look at what each would cross."""
+ROUNDS = 3
 MOST_WAYS = 12
 """How many ways are kept in mind while one is looked for."""
 MOST_WAYS_IN_A_CROWD = 5
 
 Bundle = tuple[Block, Block]
+Step = tuple[float, float, int]
+"""From a place in one row to a place in the next, so many arrows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,14 +89,51 @@ class _Search:
         self._rights = [[gap.right for gap in gaps] for gaps in self._gaps]
         self._busy = [1 + count / 30 for count in self._traffic()]
         self._used: dict[Gap, int] = {gap: 0 for gaps in self._gaps for gap in gaps}
+        self._few = sum(bundles.values()) <= FEW
+        self._steps: list[dict[Bundle, Step]] = [{} for _ in layout.rows]
 
     def ways(self) -> dict[Bundle, tuple[Pass, ...]]:
-        found: dict[Bundle, tuple[Pass, ...]] = {}
-        for bundle, count in self._bundles.items():
-            found[bundle] = way = self._way(*bundle, count)
-            for each in way:
-                self._used[each.gap] += count
+        found: dict[Bundle, tuple[Pass, ...]] = dict.fromkeys(self._bundles, ())
+        if self._few:
+            for bundle in self._bundles:
+                self._lay(bundle, ())
+        for _ in range(1 if not self._few else ROUNDS):
+            for bundle, count in self._bundles.items():
+                self._lift(bundle, found[bundle])
+                found[bundle] = way = self._way(*bundle, count)
+                self._lay(bundle, way)
         return found
+
+    def _lay(self, bundle: Bundle, way: Sequence[Pass]) -> None:
+        """Take note of where a bundle passes."""
+        for each in way:
+            self._used[each.gap] += self._bundles[bundle]
+        if self._few:
+            for row, step in self._steps_of(bundle, way):
+                self._steps[row][bundle] = step
+
+    def _lift(self, bundle: Bundle, way: Sequence[Pass]) -> None:
+        """Forget it."""
+        for each in way:
+            self._used[each.gap] -= self._bundles[bundle]
+        if self._few:
+            for row, _ in self._steps_of(bundle, way):
+                self._steps[row].pop(bundle, None)
+
+    def _steps_of(self, bundle: Bundle, way: Sequence[Pass]) -> Iterator[tuple[int, Step]]:
+        """Of a bundle that rises: below each row, where it comes from and goes to, and how many arrows it has."""
+        tail, head = bundle
+        low, high = self._level[tail], self._level[head]
+        if low < high and (way or low + 1 == high):
+            xs = [self._layout.blocks[tail].center, *(each.x for each in way), self._layout.blocks[head].center]
+            for row, (came, goes) in enumerate(pairwise(xs), low + 1):
+                yield row, (came, goes, self._bundles[bundle])
+
+    def _crossed(self, row: int, came: float, goes: float) -> int:
+        """How many arrows a step from below a row crosses."""
+        if not self._few:
+            return 0
+        return sum(count for a, b, count in self._steps[row].values() if (a - came) * (b - goes) < 0)
 
     def _gaps_of(self, row: int, rects: Sequence[Rect]) -> list[Gap]:
         margin = MARGIN_OF_A_CROWD if self._crowd else MARGIN
@@ -121,7 +165,12 @@ class _Search:
         for row in rows:
             ways = self._through(row, ways, end, count)
         last = self._busy[max(low, high)]
-        return min(ways, key=lambda way: (way.cost + _turn(way.x, end, last), way.x)).passes
+        at = max(low, high)
+
+        def whole(way: _Way) -> tuple[float, float]:
+            return way.cost + _turn(way.x, end, last) + CROSSING * self._crossed(at, way.x, end), way.x
+
+        return min(ways, key=whole).passes
 
     def _through(self, row: int, ways: Sequence[_Way], end: float, count: int) -> list[_Way]:
         """The best ways through one more row."""
@@ -132,7 +181,7 @@ class _Search:
                 here, there = gap.clamp(way.x), gap.clamp(end)
                 extra = way.cost + self._price(gap, count)
                 for x in (here,) if here == there else (here, there):
-                    cost = extra + _turn(way.x, x, busy)
+                    cost = extra + _turn(way.x, x, busy) + CROSSING * self._crossed(row, way.x, x)
                     key = gap, round(x)
                     if key not in ahead or cost < ahead[key][0]:
                         ahead[key] = cost, x, way

@@ -1,10 +1,11 @@
 """Speed beside TransformerLens, in one process on the same weights, prompts and threads.
 
-    python -m tests.benchmarks [--speed] [--growth] [--memory] [--estimates] [--quick] [--markdown] [--device cuda]
-                               [--prompts 8x16,32x64] [--rounds 3] [--threads 2] [--cpu-time]
+    python -m tests.benchmarks [--speed] [--growth] [--memory] [--estimates] [--drawing] [--quick] [--markdown]
+                               [--device cuda] [--prompts 8x16,32x64] [--rounds 3] [--threads 2] [--cpu-time]
 
 Sections: --speed (what is measured where none is named), --growth (how the cost grows with edges, pairs, tokens and
-layers), --memory (predicted beside measured) and --estimates (gradients of all edges, and what they take).
+layers), --memory (predicted beside measured), --estimates (gradients of all edges, and what they take) and --drawing
+(how long pictures take).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import replace
 import torch
 
 from circuitgraph.models.threads import using_threads
-from tests.benchmarks import estimates, growth, memory
+from tests.benchmarks import drawing, estimates, growth, memory
 from tests.benchmarks.report import Table, machine
 from tests.benchmarks.rows import every_edge, rows
 from tests.benchmarks.setting import SMALL, TINY, Prompts, Sides, both_sides
@@ -73,6 +74,7 @@ def _print_all(arguments: argparse.Namespace) -> None:
     clock = "processor time of all threads" if arguments.cpu_time else "wall time"
     facts = machine(device, peak(device, clock=_clock(arguments)))
     legends = [LEGEND] * arguments.speed + [growth.LEGEND] * arguments.growth + [estimates.LEGEND] * arguments.estimates
+    legends += [drawing.LEGEND] * arguments.drawing
     print("\n".join(("```", *facts, clock, *(f"\n{legend}" for legend in legends), "```", "")))
     if arguments.speed or arguments.growth or arguments.estimates:
         with both_sides(TINY if arguments.quick else SMALL, arguments.device) as sides:
@@ -80,6 +82,8 @@ def _print_all(arguments: argparse.Namespace) -> None:
                 [_speed] * arguments.speed + [_growth] * arguments.growth + [_estimates] * arguments.estimates
             ):
                 _print(section(sides, arguments), arguments)
+    if arguments.drawing:
+        _print(drawing.table(_clock(arguments), quick=arguments.quick), arguments)
     if arguments.memory:
         _print(_memory(arguments), arguments)
 
@@ -91,7 +95,7 @@ def _print(tables: Iterator[Table], arguments: argparse.Namespace) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for section in ("--speed", "--growth", "--memory", "--estimates"):
+    for section in ("--speed", "--growth", "--memory", "--estimates", "--drawing"):
         parser.add_argument(section, action="store_true")
     parser.add_argument("--quick", action="store_true", help="a tiny model: whether it runs and the numbers agree")
     parser.add_argument("--markdown", action="store_true", help="tables for docs/performance.md")
@@ -101,7 +105,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of PyTorch, on both sides")
     parser.add_argument("--cpu-time", action="store_true", help="on a busy machine, with --threads 1")
     arguments = parser.parse_args(argv)
-    arguments.speed |= not (arguments.growth or arguments.memory or arguments.estimates)
+    arguments.speed |= not (arguments.growth or arguments.memory or arguments.estimates or arguments.drawing)
     default = QUICK if arguments.quick else CUDA if arguments.device == "cuda" else CPU
     arguments.prompts = arguments.prompts or _sizes(default)
     return arguments
