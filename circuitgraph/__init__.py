@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from circuitgraph.comparing.records import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
-    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.records import RunResult
     from circuitgraph.spec.model import CircuitSpec
 
@@ -48,7 +48,7 @@ _HOME = {
     "AttributionTable": "circuitgraph.results.attribution",
     "CircuitGraph": "circuitgraph.graph.claims",
     **dict.fromkeys(("Comparison", "Comparisons"), "circuitgraph.comparing.records"),
-    "Evaluation": "circuitgraph.evaluation.records",
+    "Evaluation": "circuitgraph.results.evaluated",
     "CircuitSpec": "circuitgraph.spec.model",
     "Discovery": "circuitgraph.discovery.records",
     "Plan": "circuitgraph.plans.types",

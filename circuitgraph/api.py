@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitgraph.catalog import MetricParams, metrics
 from circuitgraph.checks import Checked, SpecLike
 from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
@@ -22,6 +21,7 @@ from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
+from circuitgraph.spec.metrics import metric_names
 from circuitgraph.spec.model import CircuitSection, EstimateMethod
 from circuitgraph.spec.overrides import Options
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from circuitgraph.comparing import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.drawing import Example
-    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import Claim
     from circuitgraph.judging import Verdicts
     from circuitgraph.plotting import Picture
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.records import RunResult
 
 EXECUTORS = tuple(executor.value for executor in Executor)
@@ -95,16 +95,6 @@ def executor_named(name: str) -> Executor:
     if name not in EXECUTORS:
         raise InputError(f"'{name}' is no executor{did_you_mean(name, EXECUTORS)}")
     return Executor(name)
-
-
-def metric_names(spec: CircuitSpec) -> list[str]:
-    """The metrics of a spec as people say them: `logit_diff at END`."""
-    names = []
-    for metric in spec.metrics:
-        params = metrics.lookup(metric.name).read(metric.parameters)
-        at = params.at if isinstance(params, MetricParams) else "END"
-        names.append(f"{metric.name} at {at}")
-    return names
 
 
 def run(
@@ -213,8 +203,8 @@ def test(
     if any(claim.expect is not None for claim in found.graph.claims):
         result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
     if found.spec.circuit.expect is not None:
-        from circuitgraph.evaluation.curve import CurveKind
         from circuitgraph.evaluation.measure import Evaluating  # imports torch
+        from circuitgraph.results.evaluated import CurveKind
 
         only = {"circuits": 0, "curve": CurveKind.NONE, "minimality": False}
         evaluation = Evaluating(spec, overrides, progress, **only).result()
@@ -355,6 +345,7 @@ def evaluate(
     """Measure the circuit of a spec as a whole: faithfulness, completeness, minimality (docs/evaluate.md).
 
     Args:
+        spec: or a run directory: the circuit of the spec that was run, kept there as evaluation.json.
         random: how many random circuits to compare with; None = as the spec says.
         curve: `hypothesis` (its edges, ranked by what dropping each one does), `all` (every edge of the model, ranked
             by its exact effect: one experiment each), or `none`.
@@ -364,13 +355,19 @@ def evaluate(
         SpecError, InputError: everything that is wrong with the spec, and with its edges as one circuit.
         ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
         NotFiniteError: NaN or infinity in a value; the message names the run.
+        FileError, LockError: the run directory cannot be used.
     """
-    from circuitgraph.evaluation.curve import CurveKind
+    from circuitgraph.evaluation.of_run import evaluate_run, is_run
+    from circuitgraph.results.evaluated import CurveKind
 
     if curve not in list(CurveKind):
         raise InputError(f"'{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
     if random is not None and random < 0:
         raise InputError(f"random is a number of circuits, not {random}")
+    if isinstance(spec, str | Path) and is_run(spec):
+        if overrides:
+            raise InputError(f"{spec} is a finished run, whose spec is not overridden; evaluate the spec instead")
+        return evaluate_run(spec, progress, circuits=random, curve=CurveKind(curve))
     from circuitgraph.evaluation.measure import Evaluating  # imports torch
 
     return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from circuitgraph.checks import Checked
 from circuitgraph.errors import InputError, RefutedError, UndecidedError
-from circuitgraph.evaluation.records import Evaluation, Share
 from circuitgraph.graph.claims import CircuitGraph, Origin
+from circuitgraph.results.evaluated import Evaluation, Share
 from circuitgraph.results.records import RunResult
 from circuitgraph.spec.model import CircuitSpec
 from circuitgraph.spec.source import Place

@@ -39,12 +39,13 @@ MAY_IMPORT: dict[str, str] = {
     "unrolled": "errors nodes spec graph prompts plans drawing",
     "discovery": "errors nodes catalog spec graph prompts models checks plans execute prepared results",
     "plotting": "errors graph nodes spec drawing",
+    "reporting": "catalog drawing plans plotting prompts results spec stats",
     "tables": "graph results spec",
-    "api": "errors catalog spec checks plans",
+    "api": "errors spec checks plans",
     "prepared": "errors spec prompts checks graph plans models execute results stats",
     "explaining": "catalog checks execute plans",
     "reading": "errors spec checks prompts models execute prepared results",
-    "judging": "checks errors evaluation graph results spec stats tables",
+    "judging": "checks errors graph results spec stats tables",
     "evaluation": "checks errors graph nodes plans prepared results spec stats",
     "screening": "checks discovery plans prepared results running",
     "running": "errors spec checks graph models plans prepared execute results drawing plotting reading",
@@ -62,7 +63,7 @@ MAY_USE: dict[str, str] = {
     "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
     "tables unrolled",
     "plotting": "results",
-    "__init__": "api comparing discovery errors evaluation judging spec graph plans results",
+    "__init__": "api comparing discovery errors judging spec graph plans results",
 }
 
 # library → the parts that may import it, at the top or inside functions.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.prompts import Prompt
     from circuitgraph.results.screening import Screening
 
@@ -145,6 +146,10 @@ class RunResult:
     """The estimates that chose what was measured, where a run was screened."""
     prompts: tuple[Prompt, ...] = ()
     """What it was measured on, in the order of the values of `effects`; empty for runs of versions that kept none."""
+    evaluation: Evaluation | None = None
+    """The circuit as a whole, where `evaluate` was called with the run's directory."""
+    spec_text: str | None = None
+    """The spec as it was run."""
     gaps: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     """(base, metric) → metric_other − metric_base per pair, where there is another prompt."""
 

@@ -1,0 +1,1 @@
+"""Runs and a comparison -> one self-contained HTML page. No torch."""
