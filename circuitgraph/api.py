@@ -186,7 +186,8 @@ def test(
     """Measure a spec and judge everything it expects: `cg.test("circuit.yaml").check()` makes it a regression test.
 
     Args:
-        out, replace: as in `run`.
+        out: as in `run`.
+        replace: as in `run`.
 
     Raises:
         InputError: the spec expects nothing, or estimates.

@@ -22,7 +22,6 @@ from circuitgraph.drawing import Scene, scene, svg
 from circuitgraph.drawing.beside import beside
 from circuitgraph.drawing.text import each_line
 from circuitgraph.errors import InputError
-from circuitgraph.results.evaluated import Evaluation
 from circuitgraph.evaluation.text import report
 from circuitgraph.graph.claims import CircuitGraph, claim_label
 from circuitgraph.judging import Verdicts
@@ -32,6 +31,7 @@ from circuitgraph.plans.cost import cost_of, describe_cost
 from circuitgraph.plans.explain import stages
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
+from circuitgraph.results.evaluated import Evaluation
 from circuitgraph.results.records import RunResult
 from circuitgraph.showing import HTML, PLAIN, SVG, Framed, Shown
 from circuitgraph.spec.dump import dump_spec

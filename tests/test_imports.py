@@ -41,13 +41,13 @@ MAY_IMPORT: dict[str, str] = {
     "plotting": "errors graph nodes spec drawing",
     "reporting": "catalog comparing drawing errors graph nodes plans plotting prompts results spec stats",
     "tables": "graph results spec",
-    "api": "catalog checks errors plans spec",
+    "api": "checks errors plans spec",
     "interchange": "drawing errors graph models nodes results spec",
     "prepared": "checks errors execute graph models plans prompts results spec stats",
     "explaining": "catalog checks execute plans",
     "reading": "checks errors execute models prepared prompts results spec",
-    "judging": "checks errors evaluation graph results showing spec stats tables",
-    "evaluation": "checks errors graph nodes plans prepared results showing spec stats",
+    "judging": "checks errors graph results showing spec stats tables",
+    "evaluation": "checks errors graph nodes plans prepared results spec stats",
     "showing": "",
     "markup": "drawing",
     "notebook": "checks comparing discovery drawing errors evaluation graph judging markup plans results showing "
@@ -68,7 +68,7 @@ MAY_USE: dict[str, str] = {
     "cli": "__init__ api checks comparing discovery evaluation explaining judging plotting spec plans prepared results "
     "tables unrolled",
     "plotting": "results",
-    "__init__": "api comparing discovery errors evaluation graph judging plans results spec",
+    "__init__": "api comparing discovery errors graph judging plans results spec",
     "notebook": "reporting",
 }
 
