@@ -216,9 +216,13 @@ def test_runs_matched_by_group_have_a_table_of_their_own(run, tmp_path):
 # Escaping ---------------------------------------------------------------------------------------
 
 
+FORMULAS = ("=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1+1", " =1+1", "＝1+1")
+
+
 def hostile() -> RunResult:
     made = replace(nasty(), name=HOSTILE, description=HOSTILE * 3)
-    made = replace(made, claims=(edge("input@END", "a0.h0<q>@END", HOSTILE), *made.claims[1:]))
+    made = replace(made, claims=(edge("input@END", "a0.h0<q>@END", HOSTILE), *made.claims[1:],
+                   *(edge("input@END", f"a0.h{i + 1}<q>@END", text) for i, text in enumerate(FORMULAS))))  # fmt: skip
     return replace(result_of(made, rows(made)), warnings=(HOSTILE,))
 
 
