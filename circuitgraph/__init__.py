@@ -15,11 +15,14 @@ if TYPE_CHECKING:
         discover,
         evaluate,
         explain,
+        export,
+        import_circuit,
         load,
         load_run,
         plan,
         plot,
         render,
+        report,
         run,
         test,
     )
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
 __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
-    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
-    "plan", "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -59,8 +62,8 @@ _HOME = {
 __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Comparison",
     "Comparisons", "Discovery", "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
-    "plan", "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 ]  # fmt: skip
 
 

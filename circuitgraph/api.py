@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.drawing import Example
     from circuitgraph.graph.claims import Claim
+    from circuitgraph.interchange.formats import Content
+    from circuitgraph.interchange.importing import Imported
     from circuitgraph.judging import Verdicts
     from circuitgraph.plotting import Picture
     from circuitgraph.prepared import Progress
@@ -509,6 +511,27 @@ def plot(
     return (write_picture(first, path),)
 
 
+def report(
+    runs: RunResult | str | Path | Sequence[RunResult | str | Path], path: str | Path, *, title: str | None = None
+) -> Path:
+    """Write a run, or several compared, as one HTML page that needs nothing but a browser (docs/report.md).
+
+    Args:
+        runs: results or run directories; one, or several to be compared.
+        path: an `.html` file.
+
+    Raises:
+        InputError: no run, one that is not finished, or runs that cannot be compared; the file is no .html.
+        NotFiniteError: NaN or infinity in a run; the message names it.
+        FileError: a file cannot be read or written.
+    """
+    from circuitgraph.reporting import write_page
+    from circuitgraph.results.records import RunResult
+
+    listed = [runs] if isinstance(runs, RunResult | str | Path) else list(runs)
+    return write_page([load_run(run) if isinstance(run, str | Path) else run for run in listed], path, title=title)
+
+
 def check_plot(path: str | Path) -> bool:
     """Refuse, before any work is done, a place where `plot` cannot write; whether it is a file for one plot.
 
@@ -556,6 +579,99 @@ def drawn_part(result: RunResult, path: str | Path, style: str = "plain") -> str
     from circuitgraph.drawing import what_is_drawn
 
     return what_is_drawn(result.graph, result.primary, path, style)
+
+
+def export(
+    what: RunResult | Content | str | Path,
+    path: str | Path,
+    to: str | None = None,
+    *,
+    metric: str | None = None,
+    top: int | None = None,
+    threshold: float | None = None,
+    direction: str | None = None,
+    drop: bool = False,
+    circuit: bool = False,
+    tell: Callable[[str], None] = lambda _note: None,
+) -> Path:
+    """Write a run as a file of another tool, or a file of one tool as that of another (docs/interchange.md).
+
+    Args:
+        what: a RunResult, a run directory, a file that `import_circuit` reads, or the `content` of what it read.
+        to: `eap-json`, `mib`, `graphml`, `networkx-json` or `csv`; not needed where the ending tells it.
+        metric: one metric's effects; the first if not given. A csv holds all.
+        top, threshold: which edges are in the graph of `eap-json` and `mib`: so many, or those with such an |effect|.
+            All that were measured, if not given.
+        direction: `effect` or `importance` (its negative); `eap-json` holds the first, `mib` the second, if not given.
+        drop: leave out what the format cannot hold, instead of refusing it; `tell` is called with what it was.
+        circuit: `mib` alone: which edges belong to the circuit, without scores.
+
+    Raises:
+        InputError: no such format or metric; something has no place in the format, all of it in one message.
+        FileError: a file cannot be read or written.
+    """
+    from circuitgraph.interchange.exporting import export as write
+
+    return write(
+        what,
+        path,
+        to,
+        metric=metric,
+        top=top,
+        threshold=threshold,
+        direction=direction,
+        drop=drop,
+        circuit=circuit,
+        tell=tell,
+    )
+
+
+def import_circuit(
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    format: str | None = None,
+    model: str | None = None,
+    prompts: str | Path | None = None,
+    top: int | None = None,
+    threshold: float | None = None,
+    direction: str | None = None,
+    label: str | None = None,
+    replace: bool = False,
+) -> Imported:
+    """Make a spec of a circuit that another tool found, or prompt pairs of its prompts (docs/interchange.md).
+
+    Args:
+        path: graph JSON or `.pt` of EAP-IG and MIB, Edge-Pruning's edges.json, ACDC's edges; auto-circuit's prompts,
+            EAP's CSV; or what `export` wrote.
+        out: the spec to write (`.yaml`; prompts `.jsonl`); scores go beside it as `.scores.csv`. None = write nothing.
+        format: insist on a format, instead of finding it by ending and content.
+        model: a bundled name, a hub id, or a directory (relative to the spec).
+        prompts: a `.jsonl` file, or prompts of auto-circuit or EAP, which are written beside the spec.
+        top, threshold: the edges of largest |score|, so many or from a value on, instead of those in the file's graph.
+        direction: what the scores are, where the file does not say: `effect` or `importance`.
+        label: what numbers under `label` of EAP's CSV are: `id`, `year` or `text`.
+        replace: write over files that are there.
+
+    Raises:
+        InputError, SpecError: everything that is wrong with the file, by line and column; or with an argument.
+        FileError: a file cannot be read or written, or is there already.
+        ModelError: the model's config cannot be read.
+    """
+    from circuitgraph.interchange.importing import import_circuit as read
+
+    return read(
+        path,
+        out,
+        format=format,
+        model=model,
+        prompts=prompts,
+        top=top,
+        threshold=threshold,
+        direction=direction,
+        label=label,
+        replace=replace,
+    )
 
 
 def compare(
@@ -618,6 +734,6 @@ def load_run(path: str | Path) -> RunResult:
 
 
 __all__ = [
-    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
-    "plan", "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 ]  # fmt: skip

@@ -56,7 +56,7 @@ def compare_two(
     units = [side[0] for side in found.both], [side[1] for side in found.both]
     samples = sample(a, units[0], metric), sample(b, units[1], metric)
     share = shares(samples[0]), shares(samples[1])
-    of = _quantity(quantity, bool(shapes_differ(a.graph.shape, b.graph.shape)), share, names)
+    of, doubts = _quantity(quantity, bool(shapes_differ(a.graph.shape, b.graph.shape)), share, names)
     values = [
         each.influence if of is Quantity.NORMALIZED else s.effects for each, s in zip(share, samples, strict=True)
     ]
@@ -85,7 +85,7 @@ def compare_two(
         ),
         differing=differing(a, b),
         across=found.across,
-        warnings=(*found.warnings, *_sample_warnings(a, b, names, together)),
+        warnings=(*found.warnings, *doubts, *_sample_warnings(a, b, names, together)),
     )
 
 
@@ -145,18 +145,24 @@ def _metric(a: RunResult, b: RunResult, labels: tuple[str, str], metric: str | N
     return metric
 
 
-def _quantity(wanted: str, shapes: bool, share: tuple[Shares, Shares], labels: tuple[str, str]) -> Quantity:
+def _quantity(
+    wanted: str, shapes: bool, share: tuple[Shares, Shares], labels: tuple[str, str]
+) -> tuple[Quantity, list[str]]:
+    """What is compared, and a warning where that is not what should be."""
     if wanted not in QUANTITIES:
         raise InputError(f"'{wanted}' is nothing to compare{did_you_mean(wanted, QUANTITIES)}")
+    if wanted == Quantity.EFFECT or (wanted == "auto" and not shapes):
+        return Quantity.EFFECT, []
     missing = [name for name, each in zip(labels, share, strict=True) if np.isnan(each.value).any()]
-    if wanted == Quantity.NORMALIZED or (wanted == "auto" and shapes):
-        if missing:
-            raise InputError(
-                f"'{missing[0]}' has effects without a normalized one: it has no other prompt, or its gap is not "
-                f"clearly different from 0; compare effects in the metric's own units: --of {Quantity.EFFECT}"
-            )
-        return Quantity.NORMALIZED
-    return Quantity.EFFECT
+    if not missing:
+        return Quantity.NORMALIZED, []
+    why = (
+        f"'{missing[0]}' has effects without a normalized one: "
+        "it has no other prompt, or its gap is not clearly different from 0"
+    )
+    if wanted == "auto":
+        return Quantity.EFFECT, [f"{why}; so effects are compared as they are, and units of two models may differ"]
+    raise InputError(f"{why}; compare effects in the metric's own units: --of {Quantity.EFFECT}")
 
 
 def _paired(a: RunResult, b: RunResult, found: Match) -> np.ndarray:

@@ -47,7 +47,7 @@ def framed(placed: Places, curves: Sequence[Curve], part: Shown, title: str | No
     texts = max(width(text.text, text.size, bold=text.bold) for text in heading)
     dx, dy = EDGE + margin - left, heading[-1].y + 28
     return Frame(
-        _moved(placed, dx, dy),
+        moved_places(placed, dx, dy),
         [tuple((x + dx, y + dy) for x, y in curve) for curve in curves],
         tuple(heading),
         max(drawing, texts, NARROWEST - 2 * EDGE),
@@ -75,7 +75,9 @@ def _heading(part: Shown, title: str | None, limit: float) -> list[Text]:
     return lines
 
 
-def _moved(placed: Places, dx: float, dy: float) -> Places:
+def moved_places(placed: Places, dx: float, dy: float) -> Places:
+    """The same places, further right and down."""
+
     def move(rect: Rect) -> Rect:
         return replace(rect, x=rect.x + dx, y=rect.y + dy)
 

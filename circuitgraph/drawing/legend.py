@@ -50,10 +50,12 @@ def legend(
     drawn: Finding | None = None,
     style: Style = Style.PLAIN,
     inside: int = 0,
+    told: CircuitGraph | None = None,
 ) -> tuple[tuple[Mark, ...], float]:
     """The marks, laid out in lines as wide as `area`, and the y below the last one.
 
     `drawn` are the rows that arrows show, where these are not all; `inside` counts edges within boxes.
+    Base, source and path are told of `told`, where the graph's are not those with which it was measured.
     """
     drawn = drawn or found
     y, x = area.y + SIZE, area.x
@@ -67,7 +69,7 @@ def legend(
             marks += [_sample(x, y - 3.5, key), Text(x + _room(key), y, text, SIZE, INK)]
             x += _room(key) + width(text, SIZE) + SPACE
     y += LINE + 2
-    for line in _packed(_sentences(graph, found, drawn, style, inside), area.width):
+    for line in _packed(_sentences(graph, found, drawn, style, inside, told or graph), area.width):
         marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
         y += LINE - 2.5
     return tuple(marks), y - LINE
@@ -138,7 +140,9 @@ def _is_distance(found: Finding) -> bool:
     return all(row.metric_base == 0 and row.effect >= 0 for row in found.rows.values())
 
 
-def _sentences(graph: CircuitGraph, found: Finding, drawn: Finding, style: Style, inside: int) -> list[str]:
+def _sentences(
+    graph: CircuitGraph, found: Finding, drawn: Finding, style: Style, inside: int, told: CircuitGraph
+) -> list[str]:
     lines = []
     if found.rows:
         row = next(iter(found.rows.values()))
@@ -158,7 +162,7 @@ def _sentences(graph: CircuitGraph, found: Finding, drawn: Finding, style: Style
             lines.append(f"Expectations: {counts}.")
     if style is Style.PAPER and next(graph.arcs(), None):
         lines += _of_groups(found, inside)
-    lines += [_direction(graph), _path(graph)]
+    lines += [_direction(told), _path(told)]
     if any(receiver.ports for _, receiver, _ in graph.arcs()):
         lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
     if any(isinstance(claim, NodeClaim) for claim in graph.claims) and (found.rows or style is Style.PLAIN):

@@ -51,7 +51,7 @@ def shown(graph: CircuitGraph, rows: Sequence[Row] | None) -> Shown:
             f"run the spec and draw the run, which shows the {MOST_ARROWS:,} strongest (.graphml holds all edges)"
         )
     edges = {claim_id(claim): claim for claim in graph.claims if not isinstance(claim, NodeClaim)}
-    ranked = _up_to(MOST_ARROWS, sorted(edges.keys() & found.rows.keys(), key=found.rank.__getitem__), graph)
+    ranked = up_to(MOST_ARROWS, sorted(edges.keys() & found.rows.keys(), key=found.rank.__getitem__), graph)
     if len(ranked) == len(edges):
         return Shown(graph, found)
     kept = set(ranked)
@@ -62,7 +62,7 @@ def shown(graph: CircuitGraph, rows: Sequence[Row] | None) -> Shown:
     return Shown(part, finding(part, [row for row in found.rows.values() if row.id in part.by_id]), note)
 
 
-def _up_to(most: int, ranked: Sequence[str], graph: CircuitGraph) -> list[str]:
+def up_to(most: int, ranked: Sequence[str], graph: CircuitGraph) -> list[str]:
     """The first experiments that have at most so many arrows together, and the first one in any case."""
     arrows = Counter(claim_id(claim) for _, _, claim in graph.arcs())
     total, kept = 0, list[str]()

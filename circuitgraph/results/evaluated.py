@@ -16,6 +16,7 @@ from typing import Any
 from circuitgraph.errors import FileError
 from circuitgraph.results.decode import decoded
 from circuitgraph.results.files import read_json, write_json
+from circuitgraph.showing import Shown
 from circuitgraph.stats import Verdict
 
 KIND, FORMAT = "evaluation", 1
@@ -144,7 +145,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Shown):
     """A circuit as a whole. `metrics`: the first is primary.
 
     Attributes:

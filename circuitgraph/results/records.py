@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.plans.types import Plan
+from circuitgraph.showing import Interactive
 
 if TYPE_CHECKING:
     import pandas
@@ -122,7 +123,7 @@ class Findings:
 
 
 @dataclass(frozen=True, eq=False)
-class RunResult:
+class RunResult(Interactive):
     """A finished run. `rows` are in plan order, the primary metric first."""
 
     graph: CircuitGraph

@@ -40,6 +40,8 @@ def overlaps(a: ArrayLike, b: ArrayLike) -> Floats:
 
 def pearson_rows(x: Floats, y: Floats) -> Floats:
     """The correlation of each row of x with the same row of y; NaN where one of them does not vary. [rows]"""
+    if x.shape[1] == 0:
+        return np.full(len(x), np.nan)
     # Constant lists are told apart by their values: their mean may differ from them by rounding.
     varies = (x != x[:, :1]).any(axis=1) & (y != y[:, :1]).any(axis=1)
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
