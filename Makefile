@@ -1,6 +1,9 @@
 # make demo        measure and draw the circuit of the bundled model
 # make test        everything that has to hold before a change lands
 # make test-long   the same with 2,000 instead of 200 random examples on which both executors have to agree
+# make browser     Debian's chromium, in which the tests of the report run; without it they are skipped
+# make docs        what pages show and the pictures on them, made anew by their commands
+# make site        the pages as a site: site/index.html
 # make bench       times beside TransformerLens' own, how they grow, and memory: a quarter of an hour
 #
 # Both make .venv if there is none and install from the pins in constraints.txt. To install PyTorch from
@@ -14,8 +17,9 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := ioi-mini
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test test-long lint docs bench clean
+.PHONY: demo test test-long lint docs site browser bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/circuitgraph run specs/$(DEMO).yaml --out runs/$(DEMO) --force
@@ -38,8 +42,20 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_methods.py
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_plots.py
+	$(BIN)/python docs/make_gallery.py
+	$(BIN)/python docs/make_specs.py
+	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_notebooks.py
 	$(BIN)/python -m tests.matrix
+
+browser:
+	@command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y --no-install-recommends chromium; }
+	@chromium --version
+
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html"
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks --speed --growth --memory --estimates --drawing
@@ -61,4 +77,4 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) runs dist .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) runs site dist .pytest_cache .ruff_cache .hypothesis .coverage

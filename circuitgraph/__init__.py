@@ -15,31 +15,34 @@ if TYPE_CHECKING:
         discover,
         evaluate,
         explain,
+        export,
+        import_circuit,
         load,
         load_run,
         plan,
         plot,
         render,
+        report,
         run,
         test,
     )
     from circuitgraph.comparing.records import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.errors import CircuitGraphError, SpecError
-    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import CircuitGraph
     from circuitgraph.judging import Verdicts
     from circuitgraph.plans.types import Plan
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.records import RunResult
     from circuitgraph.spec.model import CircuitSpec
 
 __version__ = _version("circuitgraph")
 
 _FUNCTIONS = (
-    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
-    "plan", "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_FUNCTIONS, "circuitgraph.api"),
@@ -48,7 +51,7 @@ _HOME = {
     "AttributionTable": "circuitgraph.results.attribution",
     "CircuitGraph": "circuitgraph.graph.claims",
     **dict.fromkeys(("Comparison", "Comparisons"), "circuitgraph.comparing.records"),
-    "Evaluation": "circuitgraph.evaluation.records",
+    "Evaluation": "circuitgraph.results.evaluated",
     "CircuitSpec": "circuitgraph.spec.model",
     "Discovery": "circuitgraph.discovery.records",
     "Plan": "circuitgraph.plans.types",
@@ -59,8 +62,8 @@ _HOME = {
 __all__ = [
     "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Comparison",
     "Comparisons", "Discovery", "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
-    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
-    "plan", "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 ]  # fmt: skip
 
 

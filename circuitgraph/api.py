@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitgraph.catalog import MetricParams, metrics
 from circuitgraph.checks import Checked, SpecLike
 from circuitgraph.checks import check as check_spec
 from circuitgraph.errors import InputError, did_you_mean
@@ -22,6 +21,7 @@ from circuitgraph.plans import Plan, build_plan, explain_plan
 from circuitgraph.plans.schedule import Executor
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec import load as load_spec
+from circuitgraph.spec.metrics import metric_names
 from circuitgraph.spec.model import CircuitSection, EstimateMethod
 from circuitgraph.spec.overrides import Options
 
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from circuitgraph.comparing import Comparison, Comparisons
     from circuitgraph.discovery.records import Discovery
     from circuitgraph.drawing import Example
-    from circuitgraph.evaluation.records import Evaluation
     from circuitgraph.graph.claims import Claim
+    from circuitgraph.interchange.formats import Content
+    from circuitgraph.interchange.importing import Imported
     from circuitgraph.judging import Verdicts
     from circuitgraph.plotting import Picture
     from circuitgraph.prepared import Progress
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.records import RunResult
 
 EXECUTORS = tuple(executor.value for executor in Executor)
@@ -95,16 +97,6 @@ def executor_named(name: str) -> Executor:
     if name not in EXECUTORS:
         raise InputError(f"'{name}' is no executor{did_you_mean(name, EXECUTORS)}")
     return Executor(name)
-
-
-def metric_names(spec: CircuitSpec) -> list[str]:
-    """The metrics of a spec as people say them: `logit_diff at END`."""
-    names = []
-    for metric in spec.metrics:
-        params = metrics.lookup(metric.name).read(metric.parameters)
-        at = params.at if isinstance(params, MetricParams) else "END"
-        names.append(f"{metric.name} at {at}")
-    return names
 
 
 def run(
@@ -194,7 +186,8 @@ def test(
     """Measure a spec and judge everything it expects: `cg.test("circuit.yaml").check()` makes it a regression test.
 
     Args:
-        out, replace: as in `run`.
+        out: as in `run`.
+        replace: as in `run`.
 
     Raises:
         InputError: the spec expects nothing, or estimates.
@@ -212,8 +205,8 @@ def test(
     if any(claim.expect is not None for claim in found.graph.claims):
         result = run(spec, out=out, overrides=overrides, replace=replace, progress=progress)
     if found.spec.circuit.expect is not None:
-        from circuitgraph.evaluation.curve import CurveKind
         from circuitgraph.evaluation.measure import Evaluating  # imports torch
+        from circuitgraph.results.evaluated import CurveKind
 
         only = {"circuits": 0, "curve": CurveKind.NONE, "minimality": False}
         evaluation = Evaluating(spec, overrides, progress, **only).result()
@@ -354,6 +347,7 @@ def evaluate(
     """Measure the circuit of a spec as a whole: faithfulness, completeness, minimality (docs/evaluate.md).
 
     Args:
+        spec: or a run directory: the circuit of the spec that was run, kept there as evaluation.json.
         random: how many random circuits to compare with; None = as the spec says.
         curve: `hypothesis` (its edges, ranked by what dropping each one does), `all` (every edge of the model, ranked
             by its exact effect: one experiment each), or `none`.
@@ -363,13 +357,19 @@ def evaluate(
         SpecError, InputError: everything that is wrong with the spec, and with its edges as one circuit.
         ModelError, AuditError: the model cannot be loaded, or does not pass its proofs.
         NotFiniteError: NaN or infinity in a value; the message names the run.
+        FileError, LockError: the run directory cannot be used.
     """
-    from circuitgraph.evaluation.curve import CurveKind
+    from circuitgraph.evaluation.of_run import evaluate_run, is_run
+    from circuitgraph.results.evaluated import CurveKind
 
     if curve not in list(CurveKind):
         raise InputError(f"'{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
     if random is not None and random < 0:
         raise InputError(f"random is a number of circuits, not {random}")
+    if isinstance(spec, str | Path) and is_run(spec):
+        if overrides:
+            raise InputError(f"{spec} is a finished run, whose spec is not overridden; evaluate the spec instead")
+        return evaluate_run(spec, progress, circuits=random, curve=CurveKind(curve))
     from circuitgraph.evaluation.measure import Evaluating  # imports torch
 
     return Evaluating(spec, overrides, progress, circuits=random, curve=CurveKind(curve)).result()
@@ -510,6 +510,27 @@ def plot(
     return (write_picture(first, path),)
 
 
+def report(
+    runs: RunResult | str | Path | Sequence[RunResult | str | Path], path: str | Path, *, title: str | None = None
+) -> Path:
+    """Write a run, or several compared, as one HTML page that needs nothing but a browser (docs/report.md).
+
+    Args:
+        runs: results or run directories; one, or several to be compared.
+        path: an `.html` file.
+
+    Raises:
+        InputError: no run, one that is not finished, or runs that cannot be compared; the file is no .html.
+        NotFiniteError: NaN or infinity in a run; the message names it.
+        FileError: a file cannot be read or written.
+    """
+    from circuitgraph.reporting import write_page
+    from circuitgraph.results.records import RunResult
+
+    listed = [runs] if isinstance(runs, RunResult | str | Path) else list(runs)
+    return write_page([load_run(run) if isinstance(run, str | Path) else run for run in listed], path, title=title)
+
+
 def check_plot(path: str | Path) -> bool:
     """Refuse, before any work is done, a place where `plot` cannot write; whether it is a file for one plot.
 
@@ -557,6 +578,99 @@ def drawn_part(result: RunResult, path: str | Path, style: str = "plain") -> str
     from circuitgraph.drawing import what_is_drawn
 
     return what_is_drawn(result.graph, result.primary, path, style)
+
+
+def export(
+    what: RunResult | Content | str | Path,
+    path: str | Path,
+    to: str | None = None,
+    *,
+    metric: str | None = None,
+    top: int | None = None,
+    threshold: float | None = None,
+    direction: str | None = None,
+    drop: bool = False,
+    circuit: bool = False,
+    tell: Callable[[str], None] = lambda _note: None,
+) -> Path:
+    """Write a run as a file of another tool, or a file of one tool as that of another (docs/interchange.md).
+
+    Args:
+        what: a RunResult, a run directory, a file that `import_circuit` reads, or the `content` of what it read.
+        to: `eap-json`, `mib`, `graphml`, `networkx-json` or `csv`; not needed where the ending tells it.
+        metric: one metric's effects; the first if not given. A csv holds all.
+        top, threshold: which edges are in the graph of `eap-json` and `mib`: so many, or those with such an |effect|.
+            All that were measured, if not given.
+        direction: `effect` or `importance` (its negative); `eap-json` holds the first, `mib` the second, if not given.
+        drop: leave out what the format cannot hold, instead of refusing it; `tell` is called with what it was.
+        circuit: `mib` alone: which edges belong to the circuit, without scores.
+
+    Raises:
+        InputError: no such format or metric; something has no place in the format, all of it in one message.
+        FileError: a file cannot be read or written.
+    """
+    from circuitgraph.interchange.exporting import export as write
+
+    return write(
+        what,
+        path,
+        to,
+        metric=metric,
+        top=top,
+        threshold=threshold,
+        direction=direction,
+        drop=drop,
+        circuit=circuit,
+        tell=tell,
+    )
+
+
+def import_circuit(
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    format: str | None = None,
+    model: str | None = None,
+    prompts: str | Path | None = None,
+    top: int | None = None,
+    threshold: float | None = None,
+    direction: str | None = None,
+    label: str | None = None,
+    replace: bool = False,
+) -> Imported:
+    """Make a spec of a circuit that another tool found, or prompt pairs of its prompts (docs/interchange.md).
+
+    Args:
+        path: graph JSON or `.pt` of EAP-IG and MIB, Edge-Pruning's edges.json, ACDC's edges; auto-circuit's prompts,
+            EAP's CSV; or what `export` wrote.
+        out: the spec to write (`.yaml`; prompts `.jsonl`); scores go beside it as `.scores.csv`. None = write nothing.
+        format: insist on a format, instead of finding it by ending and content.
+        model: a bundled name, a hub id, or a directory (relative to the spec).
+        prompts: a `.jsonl` file, or prompts of auto-circuit or EAP, which are written beside the spec.
+        top, threshold: the edges of largest |score|, so many or from a value on, instead of those in the file's graph.
+        direction: what the scores are, where the file does not say: `effect` or `importance`.
+        label: what numbers under `label` of EAP's CSV are: `id`, `year` or `text`.
+        replace: write over files that are there.
+
+    Raises:
+        InputError, SpecError: everything that is wrong with the file, by line and column; or with an argument.
+        FileError: a file cannot be read or written, or is there already.
+        ModelError: the model's config cannot be read.
+    """
+    from circuitgraph.interchange.importing import import_circuit as read
+
+    return read(
+        path,
+        out,
+        format=format,
+        model=model,
+        prompts=prompts,
+        top=top,
+        threshold=threshold,
+        direction=direction,
+        label=label,
+        replace=replace,
+    )
 
 
 def compare(
@@ -617,6 +731,6 @@ def load_run(path: str | Path) -> RunResult:
 
 
 __all__ = [
-    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load", "load_run",
-    "plan", "plot", "render", "run", "test",
+    "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+    "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
 ]  # fmt: skip

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from circuitgraph.checks import Checked
 from circuitgraph.errors import InputError, RefutedError, UndecidedError
-from circuitgraph.evaluation.records import Evaluation, Share
 from circuitgraph.graph.claims import CircuitGraph, Origin
+from circuitgraph.results.evaluated import Evaluation, Share
 from circuitgraph.results.records import RunResult
+from circuitgraph.showing import Shown
 from circuitgraph.spec.model import CircuitSpec
 from circuitgraph.spec.source import Place
 from circuitgraph.stats import Verdict
@@ -59,7 +60,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Verdicts(Shown):
     """Everything that a spec expects, refuted first, then undecided, then supported; in spec order within each."""
 
     name: str

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.checks import Checked, SpecLike, check
+from circuitgraph.checks.files import directory_of, relative_files
 from circuitgraph.errors import InputError, RefusedError
 from circuitgraph.execute.audit import Audit
 from circuitgraph.execute.bind import BoundMetric, bind_metrics
@@ -269,6 +270,7 @@ class Prepared:
                 "each": None if self.checked.each is None else [str(position) for position in self.checked.each],
                 "tokens": self._tokens(plan),
                 "reference": self._reference_settings(),
+                **self._files(),
                 **settings,
             },
             seed=spec.intervention.seed,
@@ -308,6 +310,12 @@ class Prepared:
         claims = [self.graph.by_id[e.id] for e in plan.experiments if e.id in self.graph.by_id]
         places = {address.position: None for claim in claims for address in replaced(claim)}
         return first_tokens(self.prompts, [p for p in places if p is not None], self.checked.location.path)
+
+    def _files(self) -> dict[str, Any]:
+        """What the spec names relative to itself, and where that was, so that a run's copy of the spec can find it."""
+        named = relative_files(self.checked.spec, own_model=self.checked.location.kind == "directory")
+        place = str(directory_of(self.checked).absolute())
+        return {"files": {"directory": place, "names": list(named)}} if named else {}
 
     def _reference_settings(self) -> dict[str, Any] | None:
         """What the reference set is and how large, where there is one."""

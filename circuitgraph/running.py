@@ -222,5 +222,6 @@ class Running(Prepared):
             attribution=readouts[1],
             screening=self._screening([row for row in rows if row.metric == self.metrics[0].column]),
             prompts=self.kept_prompts(),
+            spec_text=self.spec_text,
             audit=None if self.audit is None else self.audit.findings,
         )

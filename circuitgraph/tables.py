@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from typing import NamedTuple
 
 from circuitgraph.graph.claims import CircuitGraph, claim_arrow
 from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
@@ -18,25 +19,40 @@ OPTIONAL = {"q": "q_value", "percentile": "percentile"}
 """Columns that are shown where some row has the value."""
 
 
+class Ranked(NamedTuple):
+    """The largest effects of a run: what is said above the table, its header and lines, and what is said below."""
+
+    facts: tuple[str, ...]
+    header: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    below: tuple[str, ...]
+
+
 def ranked_table(result: RunResult, top: int) -> str:
     """The largest effects of the primary metric, one line each, and what they are measured against."""
-    ranked = result.ranked()
-    if not ranked:
+    if not result.primary:
         return "nothing was measured"
+    table = ranked(result, top)
+    lines = aligned([table.header, *table.lines], right=range(1, len(table.header) - 1))
+    return "\n".join([*table.facts, "", *lines, *table.below])
+
+
+def ranked(result: RunResult, top: int) -> Ranked:
+    """The same as cells. Of a run that measured something."""
+    ranked = result.ranked()
     decimals = _decimals(ranked[0].effect)
     usual = usual_settings(map(_settings, result.primary))
     shared = shared_labels(ranked)
     rows = [_cells(row, name_of(row, result.graph, shared), decimals, usual) for row in ranked[:top]]
     idle = {name for name, field in OPTIONAL.items() if all(getattr(row, field) is None for row in ranked)}
     shown = [i for i, name in enumerate(HEADER) if name not in idle]
-    lines = aligned([tuple(cells[i] for i in shown) for cells in (HEADER, *rows)], right=range(1, len(shown) - 1))
-    if len(ranked) > top:
-        lines.append(f"… {len(ranked) - top:,} more")
+    header, *lines = (tuple(cells[i] for i in shown) for cells in (HEADER, *rows))
+    below = [f"… {len(ranked) - top:,} more"] if len(ranked) > top else []
     if len(result.metrics) > 1:
-        lines.append(f"also measured: {', '.join(result.metrics[1:])} (see edges.parquet)")
+        below.append(f"also measured: {', '.join(result.metrics[1:])} (see edges.parquet)")
     settings = [f"{name}: {value}, where nothing else is said" for name, value in usual.items()]
     notes = [line for name, line in _NOTES.items() if name not in idle]
-    return "\n".join([*_facts(ranked), *notes, *settings, "", *lines])
+    return Ranked((*_facts(ranked), *notes, *settings), header, tuple(lines), tuple(below))
 
 
 _NOTES = {

@@ -14,14 +14,15 @@ import circuitgraph
 
 PAGE = Path(__file__).with_name("method-diagram.md")
 SHOWN = re.compile(
-    r"!\[[^\]]*\]\((images/[\w-]+\.svg)\)\n\n    circuitgraph plan (\S+) --diagram \"([^\"]+)\" -o \S+\n"
+    r"!\[[^\]]*\]\((images/[\w-]+\.svg)\)\n\n    (circuitgraph plan (\S+) --diagram \"([^\"]+)\" -o \S+)\n"
 )
 
 
 class Shown(NamedTuple):
-    """A picture of the page, the spec it is of, and the experiment."""
+    """A picture of the page, the command below it, the spec it is of, and the experiment."""
 
     image: str
+    command: str
     spec: str
     experiment: str
 
@@ -29,6 +30,11 @@ class Shown(NamedTuple):
 def shown() -> Iterator[Shown]:
     """The pictures of the page."""
     yield from (Shown(*found) for found in SHOWN.findall(PAGE.read_text(encoding="utf-8")))
+
+
+def executed() -> list[tuple[str, str]]:
+    """Page and command, for each command that this script carries out."""
+    return [("docs/method-diagram.md", each.command) for each in shown()]
 
 
 if __name__ == "__main__":

@@ -67,6 +67,12 @@ def page(text: str) -> str:
     return SHOWN.sub(write, text)
 
 
+def executed() -> list[tuple[str, str]]:
+    """Page and command, for each command that this script carries out."""
+    pages = [(f"docs/{path.name}", path.read_text(encoding="utf-8")) for path in PAGES]
+    return [(name, command) for name, text in pages for _, command, _ in shown(text)]
+
+
 if __name__ == "__main__":
     for path in PAGES:
         path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")

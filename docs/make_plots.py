@@ -38,6 +38,12 @@ def draw(directory: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(directory.glob("*.svg"))}
 
 
+def executed() -> list[tuple[str, str]]:
+    """Page and command, for each command that this script carries out."""
+    text = PAGE.read_text(encoding="utf-8")
+    return [("docs/plots.md", f"circuitgraph {command}") for command in commands(text)]
+
+
 if __name__ == "__main__":
     with TemporaryDirectory() as place:
         for name, path in draw(Path(place)).items():

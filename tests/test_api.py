@@ -72,8 +72,8 @@ def test_the_public_names():
     assert cg.__all__ == [
         "AttentionTable", "AttributionTable", "CircuitGraph", "CircuitGraphError", "CircuitSpec", "Comparison",
         "Comparisons", "Discovery", "Evaluation", "Plan", "RunResult", "SpecError", "Verdicts",
-        "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "load",
-        "load_run", "plan", "plot", "render", "run", "test",
+        "attention", "attribution", "check", "compare", "diagram", "discover", "evaluate", "explain", "export",
+        "import_circuit", "load", "load_run", "plan", "plot", "render", "report", "run", "test",
     ]  # fmt: skip
     assert dir(cg) == sorted([*cg.__all__, "__version__"])
     for name in cg.__all__:

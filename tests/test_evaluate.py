@@ -13,11 +13,10 @@ import yaml
 import circuitgraph as cg
 from circuitgraph.evaluation.agenda import agenda_of
 from circuitgraph.evaluation.aim import Aim, aim_of
-from circuitgraph.evaluation.curve import CurveKind, areas, mib_counts
+from circuitgraph.evaluation.curve import areas, mib_counts
 from circuitgraph.evaluation.drops import drops_of
 from circuitgraph.evaluation.expected import judged, region_of
 from circuitgraph.evaluation.random_circuits import all_fixed, random_circuits, without_alternative
-from circuitgraph.evaluation.records import Evaluation, MetricScores, Scored, Share
 from circuitgraph.evaluation.text import report
 from circuitgraph.graph.claims import Counterfactual, Group
 from circuitgraph.graph.partition import PartitionEdge, partition_edges
@@ -25,6 +24,7 @@ from circuitgraph.graph.shape import ModelShape
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
 from circuitgraph.nodes import MLP, Head, Logits, Port, Position, parse
+from circuitgraph.results.evaluated import CurveKind, Evaluation, MetricScores, Scored, Share
 from circuitgraph.spec.model import BaseRun, CircuitExpectSpec, ExpectSpec, Of
 from circuitgraph.stats import Verdict
 from tests.circuits import measure_circuits

@@ -597,8 +597,8 @@ def test_the_page_shows_an_edge_a_node_and_a_chain() -> None:
     assert len(SHOWN) >= 4
 
 
-@pytest.mark.parametrize(("image", "spec", "experiment"), SHOWN, ids=[image for image, _, _ in SHOWN])
-def test_the_pictures_of_the_page_are_what_its_commands_draw(tmp_path, image, spec, experiment) -> None:
+@pytest.mark.parametrize("shown", SHOWN, ids=[each.image for each in SHOWN])
+def test_the_pictures_of_the_page_are_what_its_commands_draw(tmp_path, shown) -> None:
     """`make docs` draws them anew."""
-    written = cg.diagram(ROOT / spec, experiment, tmp_path / "x.svg")
-    assert written.read_text("utf-8") == (ROOT / "docs" / image).read_text("utf-8")
+    written = cg.diagram(ROOT / shown.spec, shown.experiment, tmp_path / "x.svg")
+    assert written.read_text("utf-8") == (ROOT / "docs" / shown.image).read_text("utf-8")

@@ -27,6 +27,7 @@ from circuitgraph.nodes import EACH, Position
 from circuitgraph.prompts.load import load_prompts
 from circuitgraph.prompts.pairs import PromptSet
 from circuitgraph.prompts.tokenizer import PromptTokenizer, load_tokenizer
+from circuitgraph.showing import Shown
 from circuitgraph.spec.loader import Reading, read_spec
 from circuitgraph.spec.model import CircuitSpec, PromptsSpec
 from circuitgraph.spec.overrides import Options
@@ -34,7 +35,7 @@ from circuitgraph.spec.source import Loc, SpecSource
 
 
 @dataclass(frozen=True)
-class Checked:
+class Checked(Shown):
     """A spec with nothing wrong, and all that was found out on the way.
 
     `prompts` is None where they could not be read here, `path` and `source` where the spec is no file.

@@ -18,10 +18,13 @@ from circuitgraph.cli import checking  # noqa: F401
 from circuitgraph.cli import measuring, picturing  # noqa: F401
 
 # isort: split
+from circuitgraph.cli import reporting  # noqa: F401
+
+# isort: split
 from circuitgraph.cli import finding, judging, reading  # noqa: F401
 
 # isort: split
-from circuitgraph.cli import comparing  # noqa: F401
+from circuitgraph.cli import comparing, interchange  # noqa: F401
 
 # isort: split
 from circuitgraph.cli.shared import UsageError, app, note

@@ -66,7 +66,7 @@ def plan(
     if diagram is not None or output is not None:
         _draw_stages(spec, diagram, output, set_, strict, others=as_json or physical or every)
         return
-    from circuitgraph.api import executor_named, metric_names
+    from circuitgraph.api import executor_named
     from circuitgraph.explaining import physical_plan
     from circuitgraph.plans import (
         PromptShape,
@@ -79,6 +79,7 @@ def plan(
         plan_hash,
         plan_to_json,
     )
+    from circuitgraph.spec.metrics import metric_names
 
     checked = checked_spec(spec, set_, strict)
     made = build_plan(checked.graph)
@@ -109,6 +110,7 @@ def _draw_stages(
     """`plan --diagram`: a picture of one experiment; what it shows is printed too."""
     from circuitgraph import api
     from circuitgraph.plans import experiment_of, explain
+    from circuitgraph.spec.metrics import metric_names
     from circuitgraph.unrolled import find_claim
 
     if experiment is None:
@@ -121,7 +123,7 @@ def _draw_stages(
     claim = find_claim(checked.graph, experiment)
     made = experiment_of(claim, checked.shape)
     written = api.draw_stages(checked, claim, output)
-    typer.echo("\n".join([made.label, *(f"     {line}" for line in explain(made, api.metric_names(checked.spec)))]))
+    typer.echo("\n".join([made.label, *(f"     {line}" for line in explain(made, metric_names(checked.spec)))]))
     note(f"wrote {written}")
 
 

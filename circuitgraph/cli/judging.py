@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from circuitgraph.cli.shared import Json, ProgressBar, Set, Spec, Strict, app, checked_spec, count, note, print_json
+from circuitgraph.cli.shared import Json, ProgressBar, Set, Strict, app, checked_spec, count, note, print_json
 
 
 @app.command()
 def evaluate(
-    spec: Spec,
+    spec: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A spec file, or a run directory: kept there too.")],
     set_: Set = None,
     random: Annotated[
         int | None,
@@ -34,9 +34,11 @@ def evaluate(
     from circuitgraph.errors import InputError, did_you_mean
     from circuitgraph.evaluation.agenda import agenda_of
     from circuitgraph.evaluation.aim import aim_of
-    from circuitgraph.evaluation.curve import CurveKind
+    from circuitgraph.evaluation.of_run import is_run, spec_of_run
     from circuitgraph.evaluation.text import report
+    from circuitgraph.results.evaluated import CurveKind
     from circuitgraph.results.files import check_writable, write_json
+    from circuitgraph.results.manifest import EVALUATION
 
     if curve not in list(CurveKind):
         raise InputError(f"--curve: '{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
@@ -44,7 +46,10 @@ def evaluate(
         raise InputError(f"-o {output}: an evaluation is written as JSON; let the name end in .json")
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise InputError(f"-o {output}: there is no directory {Path(output).parent}")
-    checked = checked_spec(spec, set_, strict)
+    run = spec_of_run(spec) if is_run(spec) else None
+    if run is not None and set_:
+        raise InputError(f"--set: {spec} is a finished run, whose spec is not overridden; evaluate the spec instead")
+    checked = checked_spec(spec if run is None else run.spec, set_, strict)
     if output is not None:
         check_writable(Path(output))
     settings = checked.spec.circuit.random
@@ -59,6 +64,8 @@ def evaluate(
     if output is not None:
         write_json(Path(output), found.to_json())
         note(f"wrote {output}")
+    if run is not None:
+        note(f"wrote {run.directory / EVALUATION}")
     if as_json:
         print_json(found.to_json())
         return

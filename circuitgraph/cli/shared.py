@@ -12,7 +12,7 @@ import typer
 from circuitgraph.errors import UncheckedError
 
 if TYPE_CHECKING:
-    from circuitgraph.checks import Checked
+    from circuitgraph.checks import Checked, SpecLike
     from circuitgraph.prepared import Progress
 
 app = typer.Typer(
@@ -54,7 +54,7 @@ def _main(
 
 
 def checked_spec(
-    spec: str, overrides: Sequence[str] | None, strict: bool, check: Callable[..., Checked] | None = None
+    spec: SpecLike, overrides: Sequence[str] | None, strict: bool, check: Callable[..., Checked] | None = None
 ) -> Checked:
     """Check a spec, with `check` if it is given; warnings and what could not be checked go to stderr."""
     from circuitgraph import checks

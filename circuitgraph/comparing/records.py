@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.results.records import Row, RunResult
+from circuitgraph.showing import Interactive
 
 if TYPE_CHECKING:
     import pandas
@@ -169,7 +170,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Interactive):
     """Two runs compared: B − A."""
 
     a: RunResult
@@ -245,7 +246,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparisons:
+class Comparisons(Interactive):
     """Several runs, each compared with each."""
 
     runs: tuple[RunResult, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from circuitgraph.checks import Checked, check
+from circuitgraph.checks.files import directory_of
 from circuitgraph.discovery.aims import aims_of
-from circuitgraph.discovery.held_out import directory_of, hold_apart
+from circuitgraph.discovery.held_out import hold_apart
 from circuitgraph.spec.model import CircuitSection, CircuitSpec, NodeSpec
 
 

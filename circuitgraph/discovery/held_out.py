@@ -14,10 +14,10 @@ from __future__ import annotations
 import random
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from circuitgraph import catalog
 from circuitgraph.checks import Checked
+from circuitgraph.checks.files import directory_of
 from circuitgraph.errors import InputError
 from circuitgraph.models.shape import bos_default
 from circuitgraph.prompts.files import read_pairs
@@ -183,8 +183,3 @@ def _as_written(raw: RawPair, pair: Pair) -> PairSpec:
         positions=positions,
         cluster=raw.cluster,
     )
-
-
-def directory_of(checked: Checked) -> Path:
-    """What relative paths of the spec are relative to."""
-    return checked.spec.directory if checked.path is None else checked.path.parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitgraph.showing import Shown
 from circuitgraph.spec.model import CircuitSpec, DiscoverSection
 
 
@@ -34,7 +35,7 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Discovery:
+class Discovery(Shown):
     """A finished search.
 
     Attributes:

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from circuitgraph.checks import Checked
+from circuitgraph.checks.files import directory_of
 from circuitgraph.discovery.aims import describe_rule
-from circuitgraph.discovery.held_out import directory_of
 from circuitgraph.discovery.records import Discovery, Found
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.graph.shape import ModelShape

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.compose import Layout, scene
-from circuitgraph.drawing.data import graphml, node_link
+from circuitgraph.drawing.data import attributed, graphml, node_link
 from circuitgraph.drawing.dot import dot
 from circuitgraph.drawing.paper import Example, folded_part, grouped
 from circuitgraph.drawing.raster import raster
@@ -69,7 +69,7 @@ def render(
     if style == Style.PAPER and layout != Layout.LAYERED:
         raise InputError(f"the style 'paper' has a layout of its own; leave the layout '{layout}' out")
     if suffix == ".graphml":  # all edges and no picture
-        _write(target, graphml(graph, finding(graph, rows)).encode())
+        _write(target, graphml(attributed(graph, finding(graph, rows))).encode())
         return target
     if style == Style.PAPER:
         drawn = grouped(graph, rows, title=title, positions=positions, example=example)
@@ -79,7 +79,7 @@ def render(
         case ".dot":
             content = dot(drawn).encode()
         case ".json":
-            content = node_link(graph, finding(graph, rows), drawn).encode()
+            content = node_link(attributed(graph, finding(graph, rows)), drawn).encode()
         case _:
             return save(drawn, target)
     _write(target, content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -25,29 +25,45 @@ MEASURED = (
 Attributes = dict[str, Any]
 
 
-def node_link(graph: CircuitGraph, found: Finding, scene: Scene) -> str:
-    """Strict JSON in networkx' node-link form; `scene` holds boxes and curves in points, y downwards.
+@dataclass(frozen=True)
+class Attributed:
+    """A graph as exchange formats hold it: nodes and edges with attributes that are text, numbers or booleans."""
 
-    The intervention's source is `patched_with` here: `source` and `target` are an edge's ends.
+    name: str
+    description: str
+    nodes: tuple[tuple[str, Attributes], ...]
+    edges: tuple[tuple[str, str, str, Attributes], ...]
+    """(tail, head, key, attributes); keys are unique in the whole graph."""
+
+
+def attributed(graph: CircuitGraph, found: Finding) -> Attributed:
+    """A circuit with the columns that were measured.
+
+    The intervention's source is `patched_with`: `source` and `target` are an edge's ends.
     """
+    nodes, edges = tuple(_nodes(graph, found)), tuple(_edges(graph, found))
+    return Attributed(graph.name, graph.description or "", nodes, edges)
+
+
+def node_link(graph: Attributed, scene: Scene | None = None) -> str:
+    """Strict JSON in networkx' node-link form; `scene` holds boxes and curves in points, y downwards."""
     document = {
         "directed": True,
         "multigraph": True,
-        "graph": {"name": graph.name, "description": graph.description or ""},
-        "nodes": [{"id": node, **attributes} for node, attributes in _nodes(graph, found)],
+        "graph": {"name": graph.name, "description": graph.description},
+        "nodes": [{"id": node, **attributes} for node, attributes in graph.nodes],
         "edges": [
-            {"source": tail, "target": head, "key": key, **attributes}
-            for tail, head, key, attributes in _edges(graph, found)
+            {"source": tail, "target": head, "key": key, **attributes} for tail, head, key, attributes in graph.edges
         ],
-        "scene": _scene(scene),
+        **({} if scene is None else {"scene": _scene(scene)}),
     }
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     return text.encode("utf-8", "replace").decode()  # half a character is `?`: no file can hold it
 
 
-def graphml(graph: CircuitGraph, found: Finding) -> str:
+def graphml(graph: Attributed) -> str:
     """GraphML that networkx, Gephi and yEd read; values that are unknown are left out."""
-    nodes, edges = list(_nodes(graph, found)), list(_edges(graph, found))
+    nodes, edges = graph.nodes, graph.edges
     keys = {("node", name): value for _, attributes in nodes for name, value in attributes.items()}
     keys |= {("edge", name): value for *_, attributes in edges for name, value in attributes.items()}
     ids = {key: f"d{i}" for i, key in enumerate(keys)}

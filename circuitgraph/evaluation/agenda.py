@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from circuitgraph.evaluation.aim import Aim, Part, Parts
-from circuitgraph.evaluation.curve import CurveKind, mib_counts
+from circuitgraph.evaluation.curve import mib_counts
 from circuitgraph.evaluation.drops import Drop, drops_of
 from circuitgraph.evaluation.random_circuits import all_fixed, random_circuits
 from circuitgraph.plans.types import Experiment, Plan
+from circuitgraph.results.evaluated import CurveKind
 
 
 @dataclass(frozen=True)

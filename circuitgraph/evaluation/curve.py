@@ -12,19 +12,10 @@ crosses 1 is not split there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from itertools import pairwise
 
 MIB_FRACTIONS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The shares of edges at which MIB measures, and 0."""
-
-
-class CurveKind(StrEnum):
-    """Which parts are ranked: the hypothesis' (by what dropping each one does), all, or no curve."""
-
-    HYPOTHESIS = "hypothesis"
-    ALL = "all"
-    NONE = "none"
 
 
 def mib_counts(total: int) -> tuple[int, ...]:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from circuitgraph.evaluation.aim import Aim, Part, Parts, part_name
 from circuitgraph.graph.partition import PartitionEdge, Positions, partition_nodes
 from circuitgraph.nodes import Address, KVHead, Logits, Node, is_part
-
-
-class DropKind(StrEnum):
-    """What is dropped from a circuit."""
-
-    EDGE = "edge"
-    NODE = "node"
-    GROUP = "group"
+from circuitgraph.results.evaluated import DropKind
 
 
 @dataclass(frozen=True, slots=True)

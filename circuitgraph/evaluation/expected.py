@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuitgraph.evaluation.records import Expected, MetricScores
 from circuitgraph.results import region_of
+from circuitgraph.results.evaluated import Expected, MetricScores
 from circuitgraph.spec.model import CircuitExpectSpec
 from circuitgraph.stats import judge
 

@@ -8,13 +8,12 @@ from typing import Any
 from circuitgraph.checks import SpecLike, check
 from circuitgraph.evaluation.agenda import Agenda, agenda_of
 from circuitgraph.evaluation.aim import Part, aim_of, part_name
-from circuitgraph.evaluation.curve import CurveKind
 from circuitgraph.evaluation.expected import judged
-from circuitgraph.evaluation.records import Evaluation
 from circuitgraph.evaluation.scores import Found, scores
 from circuitgraph.plans import cost_of
 from circuitgraph.plans.types import Experiment, Plan
 from circuitgraph.prepared import Prepared, Progress
+from circuitgraph.results.evaluated import CurveKind, Evaluation
 from circuitgraph.results.records import Measured
 
 
@@ -30,14 +29,21 @@ class Evaluating(Prepared):
         circuits: int | None = None,
         curve: CurveKind = CurveKind.HYPOTHESIS,
         minimality: bool = True,
+        spec_text: str | None = None,
     ) -> None:
-        """Check, then load. `circuits`: how many random ones; None = what the spec says.
+        """Check, then load.
+
+        Args:
+            circuits: how many random ones; None = what the spec says.
+            spec_text: the text that the spec was read from, where it is in memory.
 
         Raises:
             as Prepared; SpecError, InputError: what is wrong with the circuit as a whole.
         """
         aim_of(check(spec, overrides))  # before the model is loaded
         super().__init__(spec, overrides, progress)
+        if spec_text is not None:
+            self.spec_text = spec_text
         random = self.checked.spec.circuit.random
         wanted = random.circuits if circuits is None else circuits
         self.agenda: Agenda = agenda_of(aim_of(self.checked), wanted, random.seed, curve, minimality=minimality)

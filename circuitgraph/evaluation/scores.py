@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 
 from circuitgraph.evaluation.agenda import Agenda
 from circuitgraph.evaluation.aim import Part, part_name
-from circuitgraph.evaluation.curve import CurveKind, areas
+from circuitgraph.evaluation.curve import areas
 from circuitgraph.evaluation.random_circuits import without_alternative
-from circuitgraph.evaluation.records import Curve, CurvePoint, Dropped, MetricScores, RandomCircuits, Scored, Share
 from circuitgraph.plans.types import Experiment
+from circuitgraph.results.evaluated import (
+    Curve,
+    CurveKind,
+    CurvePoint,
+    Dropped,
+    MetricScores,
+    RandomCircuits,
+    Scored,
+    Share,
+)
 from circuitgraph.stats import intervals, normalized
 
 Floats = NDArray[np.float64]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from circuitgraph.evaluation.curve import CurveKind
-from circuitgraph.evaluation.drops import DropKind
-from circuitgraph.evaluation.records import Curve, Dropped, Evaluation, MetricScores, RandomCircuits, Share
+from circuitgraph.results.evaluated import (
+    Curve,
+    CurveKind,
+    DropKind,
+    Dropped,
+    Evaluation,
+    MetricScores,
+    RandomCircuits,
+    Share,
+)
 from circuitgraph.spec.model import Of
 from circuitgraph.stats import Verdict
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address, Node
+from circuitgraph.showing import Shown
 from circuitgraph.spec.model import BaseRun, ExpectSpec, PathKind, ReceiverMode, ReferenceSpec
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class CircuitGraph:
+class CircuitGraph(Shown):
     """A hypothesised circuit on a model's shape: groups, and one claim per experiment."""
 
     name: str

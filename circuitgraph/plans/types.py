@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from circuitgraph.graph.claims import Base, Counterfactual, Mean, Prune, Resample, Source, Zero
 from circuitgraph.nodes import Address, Position
+from circuitgraph.showing import Shown
 from circuitgraph.spec.model import BaseRun
 
 __all__ = [
@@ -103,7 +104,7 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Shown):
     """All experiments of a spec, in the order in which it names them."""
 
     name: str

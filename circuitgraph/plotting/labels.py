@@ -20,7 +20,7 @@ def token_label(text: str) -> str:
 
 def plain(text: str, longest: int = LONGEST_LABEL) -> str:
     """Any other label: control characters and line breaks become spaces, long ones are cut."""
-    kept = "".join(" " if _hidden(char) else char for char in text)
+    kept = "".join(" " if hidden(char) else char for char in text)
     return cut(" ".join(kept.split()), longest)
 
 
@@ -43,10 +43,10 @@ def _visible(char: str) -> str:
         case "\t":
             return TAB
         case _:
-            return f"<{ord(char):x}>" if _hidden(char) else char
+            return f"<{ord(char):x}>" if hidden(char) else char
 
 
-def _hidden(char: str) -> bool:
+def hidden(char: str) -> bool:
     """Control characters, halves of surrogates, and marks that turn the direction of what follows."""
     return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp", "Co", "Cn") or (
         "\u200e" <= char <= "\u200f" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"

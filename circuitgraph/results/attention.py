@@ -15,6 +15,7 @@ from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.nodes import Head
 from circuitgraph.results.patterns import AttentionPatterns
 from circuitgraph.results.tablefiles import read_records, write_records
+from circuitgraph.showing import Shown
 from circuitgraph.stats import intervals, sample_warning
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class AttentionRow:
 
 
 @dataclass(frozen=True)
-class AttentionTable:
+class AttentionTable(Shown):
     """Mean attention weights: rows by head, then `from`, then `to`, and for each `from` what is left."""
 
     name: str

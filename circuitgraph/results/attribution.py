@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.results.files import check_writable, write_text
 from circuitgraph.results.tablefiles import read_records, write_records
+from circuitgraph.showing import Shown
 from circuitgraph.stats import intervals, normalized, sample_warning
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Total:
 
 
 @dataclass(frozen=True)
-class AttributionTable:
+class AttributionTable(Shown):
     """Rows by metric, then position, then in the order of the model: embeddings, layers, biases at the end."""
 
     name: str

@@ -12,6 +12,7 @@
     screening.parquet     estimates of a screened run      │
     circuit.svg       the drawing                          │
     plots/            heat maps and charts                 ┘
+    evaluation.json   the circuit as a whole, once `evaluate` was called with the directory
     .lock             while a process writes
 
 A directory that is no run directory is never written into. A run is continued only when it is asked
@@ -47,6 +48,7 @@ from circuitgraph.results.manifest import (
     IDENTITY,
     KEPT,
     MANIFEST,
+    OWN,
     PARTS,
     PLOTS,
     PROMPTS,
@@ -315,23 +317,8 @@ def _occupied(path: Path, found: Mapping[str, Any]) -> InputError:
 
 def _check_only_ours(path: Path) -> None:
     """Refuse to delete a directory that holds anything a run does not write."""
-    ours = {
-        MANIFEST,
-        SPEC,
-        PARTS,
-        EDGES,
-        EFFECTS,
-        BASELINE,
-        ATTENTION,
-        ATTRIBUTION,
-        SCREENING,
-        DRAWING,
-        PLOTS,
-        PROMPTS,
-        lock.NAME,
-    }
     with file_errors("read", path):
-        other = sorted(e.name for e in path.iterdir() if e.name not in ours and not e.name.endswith(PARTIAL))
+        other = sorted(e.name for e in path.iterdir() if e.name not in OWN and not e.name.endswith(PARTIAL))
     if other or inspect(path) is None:
         raise InputError(
             f"{path} is not replaced: it holds {', '.join(other) or 'no ' + MANIFEST}, which no run writes; "

@@ -71,6 +71,24 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote.
+
+    Raises:
+        FileError: the file is missing, or no strict JSON.
+    """
+    with file_errors("read", path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"cannot read {path}: it is damaged ({error})") from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
 def check_writable(path: Path) -> None:
     """Refuse, before the work starts, a place where `write_whole` would fail after it.
 

@@ -13,17 +13,20 @@ from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.columns import read_measured, read_rows
+from circuitgraph.results.evaluated import Evaluation
 from circuitgraph.results.manifest import (
     ATTENTION,
     ATTRIBUTION,
     BASELINE,
     EDGES,
     EFFECTS,
+    EVALUATION,
     MANIFEST,
     PROMPTS,
     SCREENING,
     SPEC,
     Status,
+    other_origin,
     read_manifest,
 )
 from circuitgraph.results.prompts import read_prompts
@@ -46,7 +49,7 @@ def load_run(path: str | Path) -> RunResult:
         raise InputError(
             f"{directory} holds no finished run (status: {manifest.get('status')}); finish it with --resume"
         )
-    graph, plan = _rebuild(directory, manifest)
+    graph, plan = rebuild(directory, manifest)
     rows = read_rows(directory / EDGES)
     measured = tuple(read_measured(directory / EFFECTS))
     return RunResult(
@@ -64,8 +67,28 @@ def load_run(path: str | Path) -> RunResult:
         attribution=AttributionTable.read(taken) if (taken := directory / ATTRIBUTION).exists() else None,
         screening=Screening.read(found) if (found := directory / SCREENING).exists() else None,
         prompts=read_prompts(kept) if (kept := directory / PROMPTS).exists() else (),
+        evaluation=read_evaluation(directory, manifest),
+        spec_text=(directory / SPEC).read_text(encoding="utf-8"),
         audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
     )
+
+
+def read_evaluation(directory: Path, manifest: Mapping[str, Any]) -> Evaluation | None:
+    """The circuit as a whole, where it was evaluated.
+
+    Raises:
+        FileError: the file is damaged, or of another run.
+    """
+    path = directory / EVALUATION
+    if not path.exists():
+        return None
+    found = Evaluation.read(path)
+    if differing := other_origin(found.provenance, manifest):
+        raise FileError(
+            f"cannot use {path}: it is of another run ({', '.join(differing)}); "
+            f"circuitgraph evaluate {directory} makes it anew"
+        )
+    return found
 
 
 def _saes(manifest: Mapping[str, Any]) -> Mapping[str, Sae]:
@@ -78,7 +101,7 @@ def _saes(manifest: Mapping[str, Any]) -> Mapping[str, Sae]:
     return found
 
 
-def _rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
+def rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
     """Graph and plan as they were when the run was made."""
     spec = directory / SPEC
     if sha256_file(spec) != manifest.get("spec_sha256"):

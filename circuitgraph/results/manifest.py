@@ -19,6 +19,14 @@ EDGES, EFFECTS, BASELINE, DRAWING = "edges.parquet", "effects.parquet", "baselin
 ATTENTION, ATTRIBUTION = "attention.parquet", "attribution.parquet"
 SCREENING, PLOTS = "screening.parquet", "plots"
 PROMPTS = "prompts.jsonl"
+EVALUATION = "evaluation.json"
+OWN = frozenset(
+    {
+        MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, DRAWING, ATTENTION, ATTRIBUTION, SCREENING, PLOTS, PROMPTS,
+        EVALUATION, lock.NAME,
+    }
+)  # fmt: skip
+"""All that a run directory can hold."""
 IDENTITY = {
     "spec_sha256": "spec",
     "plan_sha256": "plan",
@@ -111,3 +119,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for key, word in IDENTITY.items()
         if before.get(key) != after.get(key)
     ]
+
+
+def other_origin(origin: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """What sets the spec, model, prompts or dictionaries of an origin apart from those of a run: `model differs`."""
+    words = {key: IDENTITY[key] for key in HASHES if key != "plan_sha256" and origin.get(key) != record.get(key)}
+    return [f"{word} {'differ' if word.endswith('s') else 'differs'}" for word in words.values()]

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.plans.types import Plan
+from circuitgraph.showing import Interactive
 
 if TYPE_CHECKING:
     import pandas
 
     from circuitgraph.results.attention import AttentionTable
     from circuitgraph.results.attribution import AttributionTable
+    from circuitgraph.results.evaluated import Evaluation
     from circuitgraph.results.prompts import Prompt
     from circuitgraph.results.screening import Screening
 
@@ -121,7 +123,7 @@ class Findings:
 
 
 @dataclass(frozen=True, eq=False)
-class RunResult:
+class RunResult(Interactive):
     """A finished run. `rows` are in plan order, the primary metric first."""
 
     graph: CircuitGraph
@@ -145,6 +147,10 @@ class RunResult:
     """The estimates that chose what was measured, where a run was screened."""
     prompts: tuple[Prompt, ...] = ()
     """What it was measured on, in the order of the values of `effects`; empty for runs of versions that kept none."""
+    evaluation: Evaluation | None = None
+    """The circuit as a whole, where `evaluate` was called with the run's directory."""
+    spec_text: str | None = None
+    """The spec as it was run."""
     gaps: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     """(base, metric) → metric_other − metric_base per pair, where there is another prompt."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from circuitgraph.nodes import SAE_NAME
+from circuitgraph.showing import Shown
 from circuitgraph.spec.aims import (
     AttentionSection,
     AttributionOf,
@@ -188,7 +189,7 @@ def _version(value: Any) -> Any:
     return FORMAT_VERSION
 
 
-class CircuitSpec(Section):
+class CircuitSpec(Shown, Section):
     """A hypothesised circuit: model, prompts, metrics, groups and the edges to measure."""
 
     noun: ClassVar[str] = "a spec"

@@ -9,11 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from circuitgraph.evaluation.curve import CurveKind
-from circuitgraph.evaluation.drops import DropKind
+from circuitgraph.errors import FileError
+from circuitgraph.results.decode import decoded
+from circuitgraph.results.files import read_json, write_json
+from circuitgraph.showing import Shown
 from circuitgraph.stats import Verdict
+
+KIND, FORMAT = "evaluation", 1
+
+
+class CurveKind(StrEnum):
+    """Which parts are ranked: the hypothesis' (by what dropping each one does), all, or no curve."""
+
+    HYPOTHESIS = "hypothesis"
+    ALL = "all"
+    NONE = "none"
+
+
+class DropKind(StrEnum):
+    """What is dropped from a circuit."""
+
+    EDGE = "edge"
+    NODE = "node"
+    GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +145,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Shown):
     """A circuit as a whole. `metrics`: the first is primary.
 
     Attributes:
@@ -164,4 +186,37 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """All of it in JSON types."""
-        return {"kind": "evaluation", "format": 1, **asdict(self)}
+        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
+        """What `to_json` made, read from JSON.
+
+        Raises:
+            ValueError: it is something else, of a newer format, or a part of it is missing or of another kind.
+        """
+        if not isinstance(value, Mapping) or value.get("kind") != KIND:
+            raise ValueError("it is no evaluation")
+        if value.get("format") != FORMAT:
+            raise ValueError(f"it has format {value.get('format')}; this version of circuitgraph reads {FORMAT}")
+        return decoded(cls, {key: item for key, item in value.items() if key not in ("kind", "format")})
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            FileError: the file cannot be written; nothing is left behind.
+        """
+        write_json(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Evaluation:
+        """What `write` wrote.
+
+        Raises:
+            FileError: missing or damaged.
+        """
+        try:
+            return cls.from_json(read_json(path))
+        except ValueError as error:
+            raise FileError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,105 @@
+// What is shown: the view that is chosen, the numbers of its experiments, their order, and which pass the filters.
+let now = null;
+
+/** Everything about the chosen view that the other parts ask for. */
+function look() {
+  const pair = data.pairs[state.pair] || data.pairs[0];
+  const mode = pair ? (["a", "b", "difference"].includes(state.mode) ? state.mode : "a") : "";
+  const view = data.views[pair ? pair[mode] : 0];
+  const metrics = Object.keys(view.metrics);
+  const metric = metrics.includes(state.metric) ? state.metric : metrics[0];
+  if (now && now.view === view && now.metric === metric) return now;
+  const sheet = data.sheets[view.sheet];
+  const columns = metric === undefined ? null : view.metrics[metric];
+  const many = sheet.items.id.length;
+  const get = (name, i) => (columns ? at(columns[name], i) : null);
+  const order = Array.from({ length: many }, (_, i) => i).filter((i) => get("effect", i) !== null);
+  order.sort((i, j) => Math.abs(get("effect", j)) - Math.abs(get("effect", i)) || i - j);
+  const rank = new Array(many).fill(null);
+  order.forEach((i, place) => { rank[i] = place; });
+  const largest = order.length ? Math.abs(get("effect", order[0])) : 0;
+  const digits = largest ? Math.max(0, 2 - Math.floor(Math.log10(largest))) : 0;
+  now = { pair, mode, view, sheet, items: sheet.items, metric, metrics, get, many, order, rank, largest, digits };
+  now.item = (name, i) => at(now.items[name], i);
+  return now;
+}
+
+/** The sign of an effect; undecided: its interval contains 0, or it is 0; untested: it has no interval. */
+function findingOf(i) {
+  const effect = now.get("effect", i), low = now.get("ci_low", i), high = now.get("ci_high", i);
+  if (effect === null) return "unmeasured";
+  const leavesOut = low !== null && high !== null && (low > 0 || high < 0);
+  if (effect === 0 || (low !== null && !leavesOut)) return "undecided";
+  if (low === null) return "untested";
+  return effect > 0 ? "positive" : "negative";
+}
+
+/** How an experiment's arrows are drawn, in points: as `drawing.style` does. */
+function strokeOf(i) {
+  const { widest, narrowest, pale, full } = data.style;
+  const finding = findingOf(i);
+  if (finding === "unmeasured") return { look: finding, width: narrowest, dash: null, opacity: 1 };
+  const effect = now.get("effect", i);
+  const most = widest[now.order.length <= full ? 0 : 1];
+  let width = Math.max(now.largest ? most * Math.sqrt(Math.abs(effect) / now.largest) : 0, narrowest);
+  const rank = now.rank[i];
+  const fade = rank < full ? 1 : Math.max(0.25, (full / (rank + 1)) ** 0.8);
+  if (finding === "undecided") {
+    width = Math.max(width, 1.1);
+    return { look: finding, width, dash: [1.2 * width, 1.4 + 1.6 * width], opacity: 0.85 * fade };
+  }
+  const dash = effect < 0 ? [4.2 + 1.4 * width, 2.0 + 0.4 * width] : null;
+  const opacity = (finding === "untested" ? pale : 0.92) * fade;
+  return { look: effect > 0 ? "positive" : "negative", width, dash, opacity };
+}
+
+const labelOf = (i) => now.item("label", i) || now.item("arrow", i);
+
+/** A port filter has a part for receivers without ports. */
+const portsOf = (i) => now.item("ports", i) || "–";
+
+/** The experiments that pass the filters, the strongest first; those without a number last. */
+function passing() {
+  const offKinds = new Set(state.kinds), offPorts = new Set(state.ports);
+  const near = state.node ? touching(state.node) : null;
+  const passes = (i) => {
+    const effect = now.get("effect", i);
+    if (offKinds.has(now.item("sort", i))) return false;
+    if ([...portsOf(i)].every((port) => offPorts.has(port))) return false;
+    if (near && !near.has(i)) return false;
+    if (effect === null) return !state.sure && !state.min && !state.top;
+    if (Math.abs(effect) < state.min) return false;
+    return !state.sure || ["positive", "negative"].includes(findingOf(i));
+  };
+  const left = now.order.filter(passes);
+  const strongest = state.top ? left.slice(0, state.top) : left;
+  const unmeasured = [];
+  for (let i = 0; i < now.many; i++) if (now.rank[i] === null && passes(i)) unmeasured.push(i);
+  return [...strongest, ...unmeasured];
+}
+
+/** The experiments that begin or end at a box, or patch it. */
+function touching(key) {
+  const found = new Set();
+  const scene = now.sheet.scene;
+  if (!scene) return found;
+  const box = scene.boxes.findIndex((each) => each.key === key);
+  if (box < 0) return null;
+  for (const arrow of scene.arrows) if (arrow[1] === box || arrow[2] === box) found.add(arrow[0]);
+  for (const i of scene.boxes[box].items || []) found.add(i);
+  return found;
+}
+
+/** What a search looks at. */
+function haystack(i) {
+  const names = [now.item("arrow", i), now.item("label", i) || "", ...now.item("groups", i), now.items.id[i]];
+  return names.join("\n").toLowerCase();
+}
+
+function found() {
+  const wanted = state.find.trim().toLowerCase();
+  if (!wanted) return [];
+  const all = Array.from({ length: now.many }, (_, i) => i).filter((i) => haystack(i).includes(wanted));
+  const place = (i) => (now.rank[i] === null ? now.many : now.rank[i]);
+  return all.sort((i, j) => place(i) - place(j));
+}
