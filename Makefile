@@ -42,6 +42,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_methods.py
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_plots.py
+	$(BIN)/python docs/make_compare.py
 	$(BIN)/python docs/make_gallery.py
 	$(BIN)/python docs/make_specs.py
 	$(BIN)/python docs/make_api.py
