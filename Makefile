@@ -47,6 +47,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_specs.py
 	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_report.py
 	$(BIN)/python docs/make_notebooks.py
 	$(BIN)/python -m tests.matrix
 

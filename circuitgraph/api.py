@@ -185,13 +185,14 @@ def test(
 ) -> Verdicts:
     """Measure a spec and judge everything it expects: `cg.test("circuit.yaml").check()` makes it a regression test.
 
+    A refuted hypothesis raises nothing here: see `Verdicts.check`. What `run` raises is raised here too.
+
     Args:
         out: as in `run`.
         replace: as in `run`.
 
     Raises:
         InputError: the spec expects nothing, or estimates.
-        … and everything that `run` raises. A refuted hypothesis raises nothing here: see `Verdicts.check`.
     """
     from circuitgraph.judging import Verdicts, judge_circuit, judge_run, ordered, refuse_nothing_expected
 
@@ -689,9 +690,12 @@ def compare(
 ) -> Comparison | Comparisons:
     """Hold runs against each other: B − A for every experiment that both have, with intervals (docs/compare.md).
 
+    Two give a Comparison, more Comparisons. What `run` raises for a spec is raised here too.
+
     Args:
-        a, b, more: runs, run directories, specs or spec files; a spec is run. Two give a Comparison, more Comparisons.
-            One spec alone is compared with itself under `overrides`, or estimated by `estimate`.
+        a: a run, a run directory, a spec or a spec file; a spec is run.
+        b: the same. Without it the spec `a` is compared with itself under `overrides`, or estimated by `estimate`.
+        more: the same, of three or more.
         match: `address`, `group`, or `auto`: by address where the architectures are the same.
         metric: the first metric of A if not given.
         of: differences of the `effect`, of the `normalized` effect, or `auto`: normalized where architectures differ.
@@ -704,7 +708,6 @@ def compare(
 
     Raises:
         InputError: nothing to compare with; nothing in common; a run that is not finished; no such metric.
-        … and everything that `run` raises for a spec.
     """
     from circuitgraph.comparing import compare_all, compare_two
     from circuitgraph.comparing.gather import gather

@@ -21,7 +21,7 @@ from tests.page_desk import STAND_INS, Desk, Ended, options_of, subcommands
 
 HUB = "downloads GPT-2 from the hub"
 TRAINING = "trains a model: minutes"
-SLOW = "minutes; tests/test_benchmarks.py runs the same with --quick"
+SLOW = "up to minutes; tests/test_benchmarks.py runs the same with --quick"
 
 NOT_RUN = {
     "make test": "is what runs this test",
@@ -33,6 +33,7 @@ NOT_RUN = {
     "python -m tests.benchmarks --estimates": SLOW,
     "python -m tests.benchmarks --growth --threads 1 --cpu-time": SLOW,
     "python -m tests.benchmarks --memory": SLOW,
+    "python -m tests.benchmarks --drawing --cpu-time --threads 1": SLOW,
     "python -m tests.benchmarks --quick --growth": "tests/test_benchmarks.py runs it",
     "python tests/benchmarks/calibration.py": "minutes; tests/test_calibration.py runs its cases with fewer draws",
     "python -m pytest tests/test_imports.py": "make test runs it",

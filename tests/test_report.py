@@ -216,9 +216,13 @@ def test_runs_matched_by_group_have_a_table_of_their_own(run, tmp_path):
 # Escaping ---------------------------------------------------------------------------------------
 
 
+FORMULAS = ("=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1+1", " =1+1", "＝1+1")
+
+
 def hostile() -> RunResult:
     made = replace(nasty(), name=HOSTILE, description=HOSTILE * 3)
-    made = replace(made, claims=(edge("input@END", "a0.h0<q>@END", HOSTILE), *made.claims[1:]))
+    made = replace(made, claims=(edge("input@END", "a0.h0<q>@END", HOSTILE), *made.claims[1:],
+                   *(edge("input@END", f"a0.h{i + 1}<q>@END", text) for i, text in enumerate(FORMULAS))))  # fmt: skip
     return replace(result_of(made, rows(made)), warnings=(HOSTILE,))
 
 
@@ -277,6 +281,15 @@ def test_a_thousand_edges_are_less_than_a_megabyte():
     data = Reading(text).data
     assert len(data["sheets"][0]["items"]["id"]) == len(data["sheets"][0]["scene"]["arrows"]) == 1000
     assert len(text.encode()) < 850_000  # of a megabyte: what a run with a directory adds is small
+
+
+def test_all_edges_of_ioi_mini_are_on_one_page(tmp_path):
+    text = (Path(__file__).parents[1] / "specs" / "all-edges-ioi-mini.yaml").read_text(encoding="utf-8")
+    every = made_run(tmp_path / "all", text)
+    made = page([every])
+    (sheet,) = Reading(made).data["sheets"]
+    assert len(every.rows) == len(sheet["items"]["id"]) == len(sheet["scene"]["arrows"]) == sheet["all"] == 479
+    assert len(made.encode()) < 600_000
 
 
 def test_of_very_many_edges_the_strongest_are_on_the_page():
