@@ -165,6 +165,10 @@ def test_a_label_is_no_formula_in_a_spreadsheet(tmp_path):
         (["small", "large", "--set", "prompts.bos=true"], "--set makes a second run of one spec, and here are 2"),
         (["small", "large", "--estimate", "eap"], "--estimate makes a second run of one spec"),
         (["small.yaml", "--estimate", "epa"], "'epa' is no method of estimation; did you mean 'eap'"),
+        (
+            ["small.yaml", "--estimate", "eap-ig-inputs", "--set", "estimate.method=eap"],
+            "has an 'estimate:' of its own",
+        ),
         (["small.yaml", "--set", "intervention.source=zeor"], "did you mean 'zero'"),
         (["small", "large", "--metric", "prob_diff"], "'prob_diff' is no metric of 'large'"),
         (["small", "large", "--metric", "logit_dif"], "did you mean 'logit_diff'"),

@@ -62,6 +62,11 @@ def gather(
         raise InputError(f"two runs cannot have the same label '{next(x for x in labels if labels.count(x) > 1)}'")
     _distinct(jobs)
     checked = [_checked(job, replace) if isinstance(job, Job) else None for job in jobs]
+    if estimate is not None and checked[0] is not None and checked[0].spec.estimate is not None:
+        raise InputError(
+            f"{checked[0].spec.name} has an 'estimate:' of its own, so that there is no exact run to compare with: "
+            "take it out, or compare two specs"
+        )
     loaded = [load_run(job) if isinstance(job, Path) else job for job in jobs]
     runs = tuple(
         _run(job, found, replace, watch or (lambda _job, _spec: nullcontext(progress)))
