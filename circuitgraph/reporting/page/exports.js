@@ -33,7 +33,7 @@ function standalone() {
   ours.forEach((element, k) => { if (element.matches(".hit, .glow")) theirs[k].remove(); });
   for (const name of copy.getAttributeNames()) copy.removeAttribute(name);
   const colors = getComputedStyle(document.documentElement), color = (name) => colors.getPropertyValue(name).trim();
-  const caption = [clip(printable(data.title), 120), ...sayings()];
+  const caption = [clip(printable(data.title), 120), ...sayings()].flatMap((text) => broken(text, (width - 480) / 58));
   const more = 260 + 150 * caption.length;
   for (const [name, value] of Object.entries({ xmlns: SVG, viewBox: [x, y, width, height + more].map((n) => round(n, 1)).join(" "),
     width: round(width / data.scale, 1), height: round((height + more) / data.scale, 1), role: "img" })) copy.setAttribute(name, value);
@@ -54,12 +54,28 @@ function plain(value) {
 /** Without the characters that XML cannot hold. */
 const printable = (text) => text.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, " ");
 
+/** A text in lines of at most so many characters, between words. */
+function broken(text, most) {
+  const listed = [""];
+  for (const word of text.split(" ")) {
+    const last = listed[listed.length - 1];
+    if (last && last.length + word.length >= most) listed.push(word);
+    else listed[listed.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return listed;
+}
+
 /** What is shown, in short sentences. */
 function sayings() {
   const listed = [];
-  if (now.metric !== undefined) listed.push(`${now.mode === "difference" ? "difference of effects" : "effect"} on ` +
-    `${clip(printable(now.metric), 80)}${now.pair ? `: ${clip(printable(now.view.label), 160)}` : ""}; blue raises it, ` +
-    "orange dashes lower it, grey dots: the interval contains 0; width ∝ √|effect|");
+  if (now.metric !== undefined) {
+    const difference = now.mode === "difference", name = difference ? clip(printable(now.view.sides[1].short), 60) : "";
+    listed.push(`${difference ? "difference of effects" : "effect"} on ${clip(printable(now.metric), 80)}` +
+      (now.pair ? `: ${clip(printable(now.view.label), 160)}` : ""),
+    (difference ? `blue: larger in ${name}; orange dashes: smaller in ${name}` :
+      "blue: patching raises it; orange dashes: patching lowers it") + "; grey dots: the interval contains 0",
+    `width ∝ √|${difference ? "difference" : "effect"}|, widest ${number(now.largest, now.digits)}`);
+  }
   listed.push(byId("shown").textContent);
   return listed;
 }

@@ -46,7 +46,7 @@ function drawCluster(scene, cluster, i) {
   const name = cluster.lines.map(([, text]) => text).join(" ");
   const key = clusterKey(scene, i);
   const [x, y, width, height] = cluster.rect;
-  const tall = 190 + 130 * cluster.lines.length, wide = Math.min(width, Math.max(760, longest(cluster.lines) * 62));
+  const tall = 190 + 130 * cluster.lines.length, wide = Math.min(width, Math.max(760, longest(cluster.lines) * 66 + 140));
   const small = [x + (width - wide) / 2, y + (height - tall) / 2, wide, tall];
   const outline = mark("rect", { class: "cluster", rx: 80 });
   const strip = mark("rect", { rx: 70 });
