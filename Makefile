@@ -42,10 +42,12 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_methods.py
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_plots.py
+	$(BIN)/python docs/make_compare.py
 	$(BIN)/python docs/make_gallery.py
 	$(BIN)/python docs/make_specs.py
 	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_report.py
 	$(BIN)/python docs/make_notebooks.py
 	$(BIN)/python -m tests.matrix
 

@@ -382,7 +382,7 @@ def test_where_nothing_varies_the_difference_has_no_width_and_no_test():
 def test_influence_values_have_the_mean_and_the_spread_of_the_ratio():
     """Against the jackknife: leave out each pair in turn."""
     effects, gap = STREAM.normal(size=(4, 60)) + 2, STREAM.normal(size=60) + 5
-    found = shares(Sample(effects, ("clean",) * 4, {"clean": gap}, None))
+    found = shares(Sample(effects, ("clean",) * 4, {"clean": gap}, None), [None] * 4)
     ratio = effects.mean(axis=1) / gap.mean()
     assert found.value == pytest.approx(ratio)
     assert found.influence.mean(axis=1) == pytest.approx(ratio)

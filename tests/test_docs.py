@@ -94,13 +94,29 @@ def test_every_technique_is_shown():
 )
 def test_what_a_page_shows_is_what_its_specs_print(spec, command, output, tmp_path):
     """Word by word; numbers to what float32 may differ by between machines. `make docs` writes the page anew."""
-    again = METHODS.printed(spec, command, tmp_path).split()
-    shown = output.split()
+    assert_same_words(METHODS.printed(spec, command, tmp_path).split(), output.split())
+
+
+def assert_same_words(again: list[str], shown: list[str]) -> None:
     assert len(again) == len(shown)
     for ours, theirs in zip(again, shown, strict=True):
         if ours != theirs:
             here, there = (float(word.strip("[](),%")) for word in (ours, theirs))
             assert here == pytest.approx(there, rel=0.01, abs=0.002), (ours, theirs)
+
+
+COMPARED = script("make_compare")
+
+
+def test_what_the_page_of_comparisons_shows_is_what_its_commands_print_and_draw(tmp_path):
+    """As above; and pictures of the same marks."""
+    assert len(COMPARED.shown()) == 2
+    for again, (_, shown) in zip(COMPARED.printed(tmp_path), COMPARED.shown(), strict=True):
+        assert_same_words(again.split(), shown.split())
+    for picture in (tmp_path / name for name in ("compare-corruptions.svg", "compare-eap.svg")):
+        drawn, kept = (path.read_text(encoding="utf-8") for path in (picture, ROOT / "docs" / "images" / picture.name))
+        marks = ("<path", "<text", "<rect", "data-id")
+        assert [drawn.count(mark) for mark in marks] == [kept.count(mark) for mark in marks]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitgraph.drawing import Style, dot, grouped, scene, svg
-from circuitgraph.drawing.data import graphml, node_link
+from circuitgraph.drawing.data import attributed, graphml, node_link
 from circuitgraph.drawing.raster import raster
 from circuitgraph.drawing.scene import Scene
 from circuitgraph.drawing.style import finding
@@ -117,8 +117,9 @@ def test_every_hostile_name_leaves_every_format_whole(names: list[str]) -> None:
     assert len(read.subgraphs()) == len(plain.subgraphs()) == 2
     assert attributes(read) == attributes(plain)
 
-    xml = networkx.parse_graphml(graphml(subject, finding(subject, found)), force_multigraph=True)
-    link = json.loads(node_link(subject, finding(subject, found), picture), parse_constant=pytest.fail)
+    held = attributed(subject, finding(subject, found))
+    xml = networkx.parse_graphml(graphml(held), force_multigraph=True)
+    link = json.loads(node_link(held, picture), parse_constant=pytest.fail)
     assert set(xml.nodes) == {node["id"] for node in link["nodes"]} == {"a0.h0", "a0.h1", "a2.h0", "a2.h1", "m3"}
     assert xml.number_of_edges() == len(link["edges"]) == 4
     labels = {attributes.get("label", "") for *_, attributes in xml.edges(data=True)}

@@ -283,6 +283,15 @@ def test_a_thousand_edges_are_less_than_a_megabyte():
     assert len(text.encode()) < 850_000  # of a megabyte: what a run with a directory adds is small
 
 
+def test_all_edges_of_ioi_mini_are_on_one_page(tmp_path):
+    text = (Path(__file__).parents[1] / "specs" / "all-edges-ioi-mini.yaml").read_text(encoding="utf-8")
+    every = made_run(tmp_path / "all", text)
+    made = page([every])
+    (sheet,) = Reading(made).data["sheets"]
+    assert len(every.rows) == len(sheet["items"]["id"]) == len(sheet["scene"]["arrows"]) == sheet["all"] == 479
+    assert len(made.encode()) < 600_000
+
+
 def test_of_very_many_edges_the_strongest_are_on_the_page():
     every = all_of_gpt2(4000)
     text = page([every])

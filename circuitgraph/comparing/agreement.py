@@ -78,12 +78,18 @@ def agreement(
         overlap=tuple(map(float, shares)),
         halves_a=halves(a),
         halves_b=halves(b),
+        halves_size_a=halves(a, sizes=True),
+        halves_size_b=halves(b, sizes=True),
     )
 
 
-def halves(side: Pairs) -> float | None:
-    """The mean rank correlation between means over two random halves of the prompts (or clusters); None: too few."""
-    sums, sizes = _units(side)
+def halves(side: Pairs, *, sizes: bool = False) -> float | None:
+    """The mean rank correlation between means over two random halves of the prompts (or clusters); None: too few.
+
+    Args:
+        sizes: of the absolute values.
+    """
+    sums, counts = _units(side)
     count, units = sums.shape
     if count < 4 or units < 2:
         return None
@@ -92,7 +98,8 @@ def halves(side: Pairs) -> float | None:
     for _ in range(SPLITS if units < MANY else FEWER_SPLITS):
         some = np.zeros((1, count))
         some[0, stream.permutation(count)[: count // 2]] = 1.0
-        found.append(spearman_of(ranked(_means(some, sums, sizes)), ranked(_means(1 - some, sums, sizes))))
+        means = [_means(half, sums, counts) for half in (some, 1 - some)]
+        found.append(spearman_of(*(ranked(np.abs(each) if sizes else each) for each in means)))
     mean = float(np.mean(found))
     return None if np.isnan(mean) else mean
 

@@ -55,15 +55,16 @@ def compare_two(
     found = match(a, b, names, by)
     units = [side[0] for side in found.both], [side[1] for side in found.both]
     samples = sample(a, units[0], metric), sample(b, units[1], metric)
-    share = shares(samples[0]), shares(samples[1])
+    known = _known(a, units[0], metric), _known(b, units[1], metric)
+    share = shares(samples[0], known[0]), shares(samples[1], known[1])
     of, doubts = _quantity(quantity, bool(shapes_differ(a.graph.shape, b.graph.shape)), share, names)
     values = [
         each.influence if of is Quantity.NORMALIZED else s.effects for each, s in zip(share, samples, strict=True)
     ]
     together = _paired(a, b, found)
     difference = _difference(values, together, a, b, samples)
-    normalized = _difference([each.influence for each in share], together, a, b, samples)
-    rows = _rows(found, metric, of, (a, b), samples, share, difference, normalized, together)
+    normalized = _difference([each.influence for each in share], together, a, b, samples, tested=False)
+    rows = _rows(found, metric, of, known, samples, share, difference, normalized, together)
     whole = together.all()
     clusters = (joint_clusters(a, b),) * 2 if whole else (samples[0].clusters, samples[1].clusters)
     return Comparison(
@@ -176,7 +177,13 @@ def _paired(a: RunResult, b: RunResult, found: Match) -> np.ndarray:
 
 
 def _difference(
-    values: Sequence[Floats], together: np.ndarray, a: RunResult, b: RunResult, samples: tuple[Sample, Sample]
+    values: Sequence[Floats],
+    together: np.ndarray,
+    a: RunResult,
+    b: RunResult,
+    samples: tuple[Sample, Sample],
+    *,
+    tested: bool = True,
 ) -> Difference:
     """Of each unit, paired where its pairs are the same; q-values over all of them."""
     count = len(together)
@@ -188,7 +195,7 @@ def _difference(
             continue
         left, right = values[0][rows], values[1][rows]
         clusters = samples[0].clusters, samples[1].clusters
-        made = paired(left, right, joint_clusters(a, b)) if same else unpaired(left, right, *clusters)
+        made = paired(left, right, joint_clusters(a, b), tested=tested) if same else unpaired(left, right, *clusters)
         blank[:, rows] = made.mean, made.std_error, made.low, made.high, made.p, made.q
         for i, name in zip(rows, made.method, strict=True):
             methods[i] = name
@@ -200,14 +207,14 @@ def _rows(
     found: Match,
     metric: str,
     of: Quantity,
-    runs: tuple[RunResult, RunResult],
+    known: tuple[Sequence[Row | None], Sequence[Row | None]],
     samples: tuple[Sample, Sample],
     share: tuple[Shares, Shares],
     difference: Difference,
     normalized: Difference,
     together: np.ndarray,
 ) -> tuple[Matched, ...]:
-    sides = [_side(run, [pair[i] for pair in found.both], metric, samples[i]) for i, run in enumerate(runs)]
+    sides = [_side(*each) for each in zip(known, samples, strict=True)]
     compared = [
         (each.value, each.low, each.high) if of is Quantity.NORMALIZED else (side.mean, side.low, side.high)
         for each, (side, _) in zip(share, sides, strict=True)
@@ -266,14 +273,18 @@ def _rows(
     return tuple(rows)
 
 
-def _side(run: RunResult, units: Sequence[Unit], metric: str, found: Sample) -> tuple[Intervals, list[float | None]]:
+def _known(run: RunResult, units: Sequence[Unit], metric: str) -> list[Row | None]:
+    """The run's own row of each unit; None where a unit is several experiments."""
+    rows = {row.id: row for row in run.rows if row.metric == metric}
+    return [rows[unit.ids[0]] if len(unit.ids) == 1 else None for unit in units]
+
+
+def _side(single: Sequence[Row | None], found: Sample) -> tuple[Intervals, list[float | None]]:
     """Means and intervals of effects, those of the run's own table where there is one row for a unit; and q-values."""
-    known = {row.id: row for row in run.rows if row.metric == metric}
-    single = [known[unit.ids[0]] if len(unit.ids) == 1 else None for unit in units]
     several = [i for i, row in enumerate(single) if row is None]
     made = intervals(found.effects[several], found.clusters, seed=SEED) if several else None
-    mean, error, low, high = np.full((4, len(units)), np.nan)
-    methods: list[str | None] = [None] * len(units)
+    mean, error, low, high = np.full((4, len(single)), np.nan)
+    methods: list[str | None] = [None] * len(single)
     for i, row in enumerate(single):
         if row is not None:
             mean[i], error[i], low[i], high[i] = (_nan(x) for x in (row.effect, row.std_error, row.ci_low, row.ci_high))

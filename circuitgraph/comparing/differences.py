@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.comparing.sample import Sample
+from circuitgraph.results.records import Row
 from circuitgraph.stats import benjamini_hochberg, intervals, sign_flip_p
 from circuitgraph.stats.intervals import Floats, degrees_of_freedom, normalized
 from circuitgraph.stats.student import t_factors, tails
@@ -45,11 +46,11 @@ class Difference:
     q: Floats
 
 
-def paired(a: Floats, b: Floats, clusters: Sequence[str] | None) -> Difference:
-    """Of values of the same pairs in the same order. [units, pairs] each."""
+def paired(a: Floats, b: Floats, clusters: Sequence[str] | None, *, tested: bool = True) -> Difference:
+    """Of values of the same pairs in the same order. [units, pairs] each; p and q are NaN if not `tested`."""
     values = b - a
     found = intervals(values, clusters, seed=SEED)
-    p = sign_flip_p(values, clusters, seed=SEED)
+    p = sign_flip_p(values, clusters, seed=SEED) if tested else np.full(len(values), np.nan)
     return Difference(found.mean, found.std_error, found.low, found.high, found.method, p, benjamini_hochberg(p))
 
 
@@ -86,18 +87,25 @@ class Shares:
     """Whose means are the values. [units, pairs]"""
 
 
-def shares(found: Sample) -> Shares:
-    """Each effect as a share of the gap of its base."""
+def shares(found: Sample, known: Sequence[Row | None]) -> Shares:
+    """Each effect as a share of the gap of its base.
+
+    Args:
+        known: the row of each unit in its run's own table, whose interval is taken; None = it is made here.
+    """
     units = len(found.effects)
     value, low, high = np.full((3, units), np.nan)
     influence = np.full(found.effects.shape, np.nan)
     for base, gap in found.gaps.items():
-        members = [i for i, each in enumerate(found.bases) if each == base]
-        if not members:
-            continue
-        effects = found.effects[members]
-        made = normalized(effects, gap, found.clusters, seed=SEED)
-        value[members], low[members], high[members] = made.value, made.low, made.high
-        ratio = made.value[:, None]
-        influence[members] = ratio + (effects - ratio * gap) / gap.mean()
+        new = [i for i, each in enumerate(found.bases) if each == base and known[i] is None]
+        if new:
+            made = normalized(found.effects[new], gap, found.clusters, seed=SEED)
+            value[new], low[new], high[new] = made.value, made.low, made.high
+        for i, row in enumerate(known):
+            if row is not None and found.bases[i] == base and row.normalized_effect is not None:
+                ends = (row.normalized_effect, row.normalized_ci_low, row.normalized_ci_high)
+                value[i], low[i], high[i] = (np.nan if x is None else x for x in ends)
+        members = [i for i, each in enumerate(found.bases) if each == base and not np.isnan(value[i])]
+        ratio = value[members][:, None]
+        influence[members] = ratio + (found.effects[members] - ratio * gap) / gap.mean()
     return Shares(value, low, high, influence)

@@ -163,6 +163,9 @@ class Agreement:
     halves_a: float | None
     """Spearman between means over two halves of A's prompts: what A's own noise leaves of a correlation of 1."""
     halves_b: float | None
+    halves_size_a: float | None
+    """The same of absolute values."""
+    halves_size_b: float | None
 
     def chance(self, k: int) -> float:
         """What the overlap at k is expected to be for two orders that have nothing to do with each other: k / n."""

@@ -146,18 +146,18 @@ def _cells(row: Matched, decimals: int) -> tuple[str, ...]:
 
 def _agreement(found: Comparison) -> str:
     whole = found.agreement
-    cells = [("over matched experiments", "of effects", "of their sizes")]
+    cells: list[tuple[str, ...]] = [("over matched experiments", "of effects", "of their sizes")]
     cells += [
         ("Spearman", _correlation(whole.spearman), _correlation(whole.spearman_size)),
         ("Kendall", _correlation(whole.kendall), _correlation(whole.kendall_size)),
         ("Pearson", _correlation(whole.pearson), ""),
     ]
+    halves = (whole.halves_a, whole.halves_size_a), (whole.halves_b, whole.halves_size_b)
+    for letter, values in zip("AB", halves, strict=True):
+        if any(value is not None for value in values):
+            shown = ("–" if value is None else f"{value:+.2f}" for value in values)
+            cells.append((f"Spearman, two halves of {letter}'s own prompts", *shown))
     lines = aligned(cells, right=())
-    own = [
-        f"{letter} {value:.2f}" for letter, value in (("A", whole.halves_a), ("B", whole.halves_b)) if value is not None
-    ]
-    if own:
-        lines.append(f"for comparison, Spearman between two halves of a run's own prompts: {', '.join(own)}")
     at = [k for k in AT if k < whole.n]
     if at:
         shares = ", ".join(f"{whole.overlap[k - 1]:.0%} at {k} ({whole.chance(k):.0%})" for k in at)

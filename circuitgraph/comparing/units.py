@@ -56,7 +56,11 @@ class Unit:
 def how_of(claim: Claim) -> dict[str, str]:
     """How a claim is measured, in texts that are equal where it is measured equally."""
     how = claim.how
-    found = {"base": how.base.value, "source": json.dumps(source_content(how.source), sort_keys=True)}
+    source = source_content(how.source)
+    found = {
+        "base": how.base.value,
+        "source": source if isinstance(source, str) else json.dumps(source, sort_keys=True),
+    }
     if not isinstance(claim, NodeClaim):
         found["path"] = how.path.value
     if isinstance(claim, EdgeClaim) and len(claim.receivers) > 1:
@@ -66,21 +70,25 @@ def how_of(claim: Claim) -> dict[str, str]:
 
 def differing_as_a_whole(a: CircuitGraph, b: CircuitGraph) -> tuple[str, ...]:
     """The parts of HOW that have one value in each run, and not the same."""
-    values = [{name: _values(graph, name) for name in HOW} for graph in (a, b)]
-    return tuple(
-        name for name in HOW if all(len(side[name]) == 1 for side in values) and values[0][name] != values[1][name]
-    )
-
-
-def _values(graph: CircuitGraph, name: str) -> set[str]:
-    return {how[name] for how in map(how_of, graph.claims) if name in how}
+    left, right = _values(a), _values(b)
+    return tuple(name for name in HOW if len(left[name]) == len(right[name]) == 1 and left[name] != right[name])
 
 
 def varying(graphs: Sequence[CircuitGraph], across: Collection[str]) -> frozenset[str]:
     """The parts of HOW that tell experiments apart: more than one value in all runs together, not matched across."""
+    found = [_values(graph) for graph in graphs]
     return frozenset(
-        name for name in HOW if name not in across and len(set[str]().union(*(_values(g, name) for g in graphs))) > 1
+        name for name in HOW if name not in across and len(set[str]().union(*(each[name] for each in found))) > 1
     )
+
+
+def _values(graph: CircuitGraph) -> dict[str, set[str]]:
+    """Every value of each part of HOW."""
+    found: dict[str, set[str]] = {name: set() for name in HOW}
+    for claim in graph.claims:
+        for name, value in how_of(claim).items():
+            found[name].add(value)
+    return found
 
 
 def by_address(graph: CircuitGraph, told: Collection[str]) -> dict[str, Unit]:

@@ -147,7 +147,7 @@ def compared(
                 headers=headers(placed),
                 boxes=nodes,
                 tags=letters,
-                notes=notes([line for line in lines if line.id in rowed.rows], solid, rowed, area),
+                notes=notes([line for line in lines if _is_told(line.id, rowed)], solid, rowed, area),
                 texts=(*heading, *beside_rows(rows, placed, EDGE)),
                 legend=key,
             )
@@ -178,6 +178,11 @@ def _findings(graph: CircuitGraph, sides: Sequence[Side]) -> list[Finding]:
 
 def _seen(id_: str, side: Side, found: Finding) -> bool:
     return id_ in found.rows or (side.difference and id_ in side.only_in)
+
+
+def _is_told(id_: str, found: Finding) -> bool:
+    """Whether an effect is written beside its arrow: on a scale of larger ones it may round to 0."""
+    return id_ in found.rows and round(abs(found.rows[id_].effect), found.digits) > 0
 
 
 def _as_side(arrow: Arrow, side: Side) -> Arrow:

@@ -30,6 +30,16 @@ if TYPE_CHECKING:
     from circuitgraph.comparing.records import Comparison
 
 Json = dict[str, Any]
+STYLE = {
+    "widest": (style.WIDEST, style.WIDEST_OF_MANY),
+    "narrowest": (style.NARROWEST, style.NARROWEST_IN_A_CROWD),
+    "full": (style.FULL_INK, style.FULL_INK_IN_A_CROWD),
+    "faintest": (style.FAINTEST, style.FAINTEST_IN_A_CROWD),
+    "dots": style.FAINTEST_DOTS,
+    "pale": style.PALE,
+    "crowd": style.CROWD,
+}
+"""How arrows look, as in the pictures; of two values the second is for many."""
 Names = Mapping[int, Mapping[str, str]]
 MOST = 1000
 """Experiments on a page: the strongest; all are in the run directory."""
@@ -52,8 +62,7 @@ def data_of(
         "runs": [_run(*each) | {"prefix": prefix_of(i, runs)} for i, each in enumerate(zip(runs, names, strict=True))],
         "columns": FOUND,
         "scale": SCALE,
-        "style": {"widest": [style.WIDEST, 4.0], "narrowest": style.NARROWEST, "pale": style.PALE,
-                  "full": style.FULL_INK},
+        "style": STYLE,
         "sheets": [], "views": [], "pairs": [],
     }  # fmt: skip
     if comparisons:

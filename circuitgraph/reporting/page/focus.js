@@ -36,7 +36,7 @@ function glow(kind, edges) {
     layer.glows.append(mark("path", { class: `glow ${kind}`, d: edge.hit.getAttribute("d"),
       "stroke-width": Number(edge.line.getAttribute("stroke-width")) + 75 }));
   if (kind !== "hot") return;
-  drawing.classList.toggle("aimed", edges.length > 0 && (nodes.live || []).length > 12);
+  drawing.classList.toggle("aimed", edges.length > 0 && (nodes.live || []).length > 60);
   for (const edge of nodes.live || []) edge.element.classList.toggle("hot", edges.includes(edge));
 }
 

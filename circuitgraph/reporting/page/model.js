@@ -36,20 +36,20 @@ function findingOf(i) {
 
 /** How an experiment's arrows are drawn, in points: as `drawing.style` does. */
 function strokeOf(i) {
-  const { widest, narrowest, pale, full } = data.style;
+  const { widest, narrowest, full, faintest, dots, pale, crowd } = data.style;
   const finding = findingOf(i);
-  if (finding === "unmeasured") return { look: finding, width: narrowest, dash: null, opacity: 1 };
-  const effect = now.get("effect", i);
-  const most = widest[now.order.length <= full ? 0 : 1];
-  let width = Math.max(now.largest ? most * Math.sqrt(Math.abs(effect) / now.largest) : 0, narrowest);
-  const rank = now.rank[i];
-  const fade = rank < full ? 1 : Math.max(0.25, (full / (rank + 1)) ** 0.8);
+  if (finding === "unmeasured") return { look: finding, width: narrowest[0], dash: null, opacity: 1 };
+  const effect = now.get("effect", i), rank = now.rank[i];
+  const many = now.order.length > crowd ? 1 : 0;
+  const most = widest[now.order.length > full[0] ? 1 : 0];
+  let width = Math.max(now.largest ? most * Math.sqrt(Math.abs(effect) / now.largest) : 0, narrowest[many]);
+  const ink = rank < full[many] ? 1 : Math.max(faintest[many], (full[many] / (rank + 1)) ** 0.7);
   if (finding === "undecided") {
     width = Math.max(width, 1.1);
-    return { look: finding, width, dash: [1.2 * width, 1.4 + 1.6 * width], opacity: 0.85 * fade };
+    return { look: finding, width, dash: [1.2 * width, 1.4 + 1.6 * width], opacity: Math.max(0.85 * ink, dots) };
   }
   const dash = effect < 0 ? [4.2 + 1.4 * width, 2.0 + 0.4 * width] : null;
-  const opacity = (finding === "untested" ? pale : 0.92) * fade;
+  const opacity = (finding === "untested" ? pale : 0.92) * ink;
   return { look: effect > 0 ? "positive" : "negative", width, dash, opacity };
 }
 
