@@ -600,8 +600,9 @@ def export(
         what: a RunResult, a run directory, a file that `import_circuit` reads, or the `content` of what it read.
         to: `eap-json`, `mib`, `graphml`, `networkx-json` or `csv`; not needed where the ending tells it.
         metric: one metric's effects; the first if not given. A csv holds all.
-        top, threshold: which edges are in the graph of `eap-json` and `mib`: so many, or those with such an |effect|.
-            All that were measured, if not given.
+        top: so many edges are in the graph of `eap-json` and `mib`, the strongest. All that were measured, if neither
+            this nor `threshold` is given.
+        threshold: the edges with such an |effect| are.
         direction: `effect` or `importance` (its negative); `eap-json` holds the first, `mib` the second, if not given.
         drop: leave out what the format cannot hold, instead of refusing it; `tell` is called with what it was.
         circuit: `mib` alone: which edges belong to the circuit, without scores.
@@ -648,7 +649,8 @@ def import_circuit(
         format: insist on a format, instead of finding it by ending and content.
         model: a bundled name, a hub id, or a directory (relative to the spec).
         prompts: a `.jsonl` file, or prompts of auto-circuit or EAP, which are written beside the spec.
-        top, threshold: the edges of largest |score|, so many or from a value on, instead of those in the file's graph.
+        top: so many edges of largest |score|, instead of those in the file's graph.
+        threshold: the edges whose |score| is at least this.
         direction: what the scores are, where the file does not say: `effect` or `importance`.
         label: what numbers under `label` of EAP's CSV are: `id`, `year` or `text`.
         replace: write over files that are there.

@@ -36,6 +36,8 @@ LESS = {
 STAND_INS = {
     "SPEC": "specs/ioi-mini.yaml",
     "RUN": "runs/ioi-mini",
+    "A.yaml": "specs/ioi-mini.yaml",
+    "B.yaml": "specs/ioi-mini-abc.yaml",
     "runs/A": "runs/ioi-mini",
     "runs/B": "runs/ioi-mini-abc",
     "EDGE": "a3.h0@END -> logits",
