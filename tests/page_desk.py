@@ -36,6 +36,9 @@ LESS = {
 STAND_INS = {
     "SPEC": "specs/ioi-mini.yaml",
     "RUN": "runs/ioi-mini",
+    "A": "runs/ioi-mini",
+    "B": "runs/ioi-mini-abc",
+    "C": "specs/ioi-mini.yaml",
     "A.yaml": "specs/ioi-mini.yaml",
     "B.yaml": "specs/ioi-mini-abc.yaml",
     "runs/A": "runs/ioi-mini",
