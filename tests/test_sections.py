@@ -461,7 +461,7 @@ def test_hostile_text_is_text(runs, name, text):
     origin |= {"name": text, "versions": {text: text}, "platform": {"system": text}, "created": text, "device": text}
     origin["settings"] = {**origin["settings"], "model": {"name": text, "kind": text}, "positions": [text],
                           "files": {"directory": text, "names": [text]}}  # fmt: skip
-    prompts = tuple(replace(poisoned(p, text), positions={**p.positions, text: 1}) for p in result.prompts)
+    prompts = tuple(replace(poisoned(p, text), positions={**p.positions, text: 1}) for p in result.prompts[:2])
     spoilt = replace(
         result,
         rows=rows,
