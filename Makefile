@@ -52,7 +52,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.matrix
 
 browser:
-	@command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y --no-install-recommends chromium; }
+	@command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y --no-install-recommends chromium fonts-dejavu-core; }
 	@chromium --version
 
 site: $(VENV)/.installed-dev
