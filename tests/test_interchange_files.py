@@ -587,3 +587,9 @@ def test_sizes_are_needed_to_write(file, tmp_path):
     pairs = Pairs(())
     with pytest.raises(InputError, match="this file holds prompts, from which no mib is made"):
         cg.export(pairs, tmp_path / "x.json", "mib")
+
+
+def test_a_file_of_no_format_says_which_endings_are_read(tmp_path):
+    (tmp_path / "notes.md").write_text("# notes")
+    with pytest.raises(InputError, match=r"notes\.md is of no format that is read: '\.md' is none of \.json \.pt"):
+        cg.import_circuit(tmp_path / "notes.md")

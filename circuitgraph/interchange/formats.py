@@ -10,7 +10,7 @@ from circuitgraph.drawing.data import Attributed
 from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange import attributed, eap, lists, matrix, prompts, tables
-from circuitgraph.interchange.jsontext import JsonText, kind_of
+from circuitgraph.interchange.jsontext import JsonText, kind_of, read_bytes
 from circuitgraph.interchange.prompts import Label, Pairs
 from circuitgraph.interchange.records import ScoredGraph
 from circuitgraph.interchange.tables import Table, read_records
@@ -98,7 +98,12 @@ def read_file(
         case ".graphml" | ".xml":
             _expect(path, Format.GRAPHML, wanted)
             return FileContent(Format.GRAPHML, attributed.read_graphml(path), ())
-        case _:
+        case ".json" | "":
+            return _json(path, wanted, shape)
+        case ending:
+            if read_bytes(path).lstrip()[:1] not in (b"{", b"["):
+                endings = ".json .pt .pth .csv .graphml"
+                raise InputError(f"{path} is of no format that is read: '{ending}' is none of {endings}")
             return _json(path, wanted, shape)
 
 
