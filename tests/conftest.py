@@ -15,6 +15,7 @@ from circuitgraph import cli
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
+from tests.browser import browser as browser  # once for all files: a process cannot have two Playwrights
 from tests.tiny import save_checkpoint
 
 # make test-long: random examples, and what fails is printed as a line that brings it back.

@@ -359,7 +359,7 @@ def test_what_the_file_does_not_say_is_said_in_the_spec(tmp_path):
     assert (made.spec.model.shape.layers, made.spec.model.shape.heads) == (2, 3)
     assert isinstance(made.content, ScoredGraph)
     assert made.content.direction == "unknown"
-    for said in ("which model it is", "prompts stand not in the file", "the metric stands not"):
+    for said in ("which model it is", "the file has no prompts", "does not say the metric"):
         assert said in made.text, said
     assert "does not say which difference they are" in made.text
     with pytest.raises(InputError, match="layers: 2, and the model named has 4"):

@@ -555,7 +555,7 @@ def test_the_commands(circuitgraph, file, tmp_path):
     ended = circuitgraph("import", str(path))
     assert ended.status == 0
     assert "- {sender: m0, receiver: m1}  # +0.5" in ended.out
-    assert "note: the metric stands not in the file" in ended.err
+    assert "note: the file does not say the metric" in ended.err
     ended = circuitgraph("import", str(path), "-o", str(tmp_path / "s.yaml"), "--json")
     value = json.loads(ended.out)
     assert value["spec"]["edges"] == [{"sender": ["m0"], "receiver": ["m1"]}]

@@ -8,7 +8,7 @@ import pytest
 
 import circuitgraph as cg
 from circuitgraph.results import RunResult
-from tests.browser import browser, opened  # noqa: F401
+from tests.browser import opened
 from tests.made_runs import SPEC, made_run
 
 ROWS = "#rows tbody tr"
@@ -30,7 +30,7 @@ def notebook(tmp_path_factory, runs) -> Path:
     return file
 
 
-def test_frames_work_and_keep_to_themselves(browser, notebook, runs):  # noqa: F811  # the fixture
+def test_frames_work_and_keep_to_themselves(browser, notebook, runs):
     """`opened` fails on any message in a console, and on any request to the network."""
     from playwright.sync_api import expect
 

@@ -22,12 +22,13 @@ from circuitgraph.drawing.style import verdict
 from circuitgraph.reporting import page as report
 from circuitgraph.reporting import write_page
 from circuitgraph.results import Row, RunResult
-from tests.browser import browser, downloaded, opened, required, until  # noqa: F401
+from tests.browser import downloaded, opened, required, until
 from tests.made_runs import SPEC, all_of_gpt2, made_run
 from tests.test_report import FORMULAS, HOSTILE, hostile
 
 Open = Callable[..., AbstractContextManager[Any]]
 LIVE = "#drawing .edge:not([hidden])"
+SIDES = ("a", "b", "difference")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def pages(tmp_path_factory, run, large) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def show(browser, pages) -> Open:  # noqa: F811  # the fixture
+def show(browser, pages) -> Open:
     """Open a page by its name."""
     return lambda name="one", hash_="", **how: opened(browser, pages(name), hash_, **how)
 
@@ -547,7 +548,60 @@ def test_of_three_runs_a_pair_is_chosen(show, run):
         assert (listed(page), page.locator("#rows tbody tr").first.inner_text()) == first
 
 
-def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differences(browser, run, tmp_path):  # noqa: F811
+def widths(page: Any, within: str) -> dict[str, float]:
+    """Arrows' widths in the page's units, by the `d` of their paths: where they lie is the same for all runs."""
+    return page.eval_on_selector_all(
+        f"{within} .line",
+        "all => Object.fromEntries(all.map(each => [each.getAttribute('d').split('L')[0], "
+        "+each.getAttribute('stroke-width')]))",
+    )
+
+
+def test_an_effect_has_the_same_width_in_every_run(show, pages):
+    """The widest arrow of all pictures is the largest effect of all; sizes go with the root."""
+    with show("two") as page:
+        data = json.loads(page.evaluate("document.getElementById('data').textContent"))
+        pair = data["pairs"][0]
+        columns = {mode: data["views"][pair[mode]]["metrics"]["logit_diff"]["effect"] for mode in pair if mode in SIDES}
+        largest = max(abs(x) for values in columns.values() for x in values if x is not None)
+        for mode, values in columns.items():
+            page.check(f"#switch input[value={mode}]", force=True)
+            most = max(abs(x) for x in values if x is not None)
+            whole = data["style"]["widest"][0] * data["scale"]
+            drawn = max(
+                page.eval_on_selector_all(LIVE + " .line", "all => all.map(e => +e.getAttribute('stroke-width'))")
+            )
+            assert drawn == pytest.approx(whole * (most / largest) ** 0.5, rel=0.01), mode
+            (said,) = re.findall(r"widest: ([\d.]+)", page.inner_text("#legend"))
+            assert float(said) == pytest.approx(largest, rel=0.01)
+
+
+def test_of_three_runs_a_matrix_and_small_graphs_are_shown(show):
+    with show("three") as page:
+        data = json.loads(page.evaluate("document.getElementById('data').textContent"))
+        said = [text.split() for text in page.locator("#many-table td button").all_inner_texts()]
+        pairs = {tuple(pair["runs"]): pair["agreement"]["spearman"] for pair in data["pairs"]}
+        order = [(0, 1), (0, 2), (0, 1), (1, 2), (0, 2), (1, 2)]  # row by row, without the diagonal
+        assert [float(words[0].replace("−", "-")) for words in said] == [
+            pytest.approx(pairs[each]["value"], abs=0.0051) for each in order
+        ]
+        assert page.locator("#many-graphs figure").count() == 3
+        assert page.locator("#many-graphs figcaption").all_inner_texts() == ["A one", "B b", "C c"]
+        small = [widths(page, f"#many-graphs figure:nth-child({i}) svg") for i in (1, 2, 3)]
+        assert small[0].keys() == small[1].keys() == small[2].keys()
+        page.click("#many-graphs figure:nth-child(3) button")
+        assert state(page) == {"mode": "b", "pair": "1"}
+        for path, width in widths(page, LIVE).items():
+            assert small[2][path] == pytest.approx(width, abs=0.06)
+        page.click("#many-table tbody tr:nth-child(2) td:nth-child(4) button")
+        assert page.input_value("#pair") == "2"
+        page.click("#reset")
+        assert page.locator("#many-graphs figure").count() == 3
+    with show("two") as page:
+        assert page.locator("#many").is_hidden()
+
+
+def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differences(browser, run, tmp_path):
     wide = made_run(tmp_path / "wide", SPEC.replace("made-up", "made-wide"), seed=4)
     comparison = cg.compare(run, wide, match="group")
     file = tmp_path / "groups.html"

@@ -131,7 +131,7 @@ def _summary(checked: Checked) -> list[str]:
     spec, graph = checked.spec, checked.graph
     kinds = {"edge": 0, "node": 0, "chain": 0, "set": 0}
     for claim in graph.claims:
-        kinds[type(claim).__name__.removesuffix("Claim").lower()] += 1
+        kinds[claim.kind] += 1
     counted = ", ".join(count(number, kind) for kind, number in kinds.items() if number)
     shape = checked.shape
     lines = [

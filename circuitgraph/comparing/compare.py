@@ -8,16 +8,16 @@ from itertools import combinations
 import numpy as np
 
 from circuitgraph.comparing.agreement import Pairs, agreement
-from circuitgraph.comparing.differences import SEED, Difference, Shares, paired, shares, unpaired
+from circuitgraph.comparing.differences import Difference, paired, unpaired
 from circuitgraph.comparing.match import Match, match
-from circuitgraph.comparing.records import Alone, Comparison, Comparisons, Matched, Quantity
-from circuitgraph.comparing.sample import Sample, joint_clusters, same_pairs, sample, shared_prompts
+from circuitgraph.comparing.records import Comparison, Comparisons, Quantity
+from circuitgraph.comparing.rows import Measured, alone, matched_rows, measured
+from circuitgraph.comparing.sample import Clusters, joint_clusters, same_pairs, shared_prompts
 from circuitgraph.comparing.settings import differing, shapes_differ
-from circuitgraph.comparing.units import Unit
 from circuitgraph.errors import InputError, did_you_mean
-from circuitgraph.results.records import Row, RunResult
-from circuitgraph.stats import benjamini_hochberg, intervals
-from circuitgraph.stats.intervals import Floats, Intervals
+from circuitgraph.results.records import RunResult
+from circuitgraph.stats import benjamini_hochberg
+from circuitgraph.stats.intervals import Floats
 
 MANY_SHARED = 0.1
 """Unpaired runs that share more than this part of their prompts are told of."""
@@ -53,20 +53,17 @@ def compare_two(
     names = (named[0], named[1])
     metric = _metric(a, b, names, metric)
     found = match(a, b, names, by)
-    units = [side[0] for side in found.both], [side[1] for side in found.both]
-    samples = sample(a, units[0], metric), sample(b, units[1], metric)
-    known = _known(a, units[0], metric), _known(b, units[1], metric)
-    share = shares(samples[0], known[0]), shares(samples[1], known[1])
-    of, doubts = _quantity(quantity, bool(shapes_differ(a.graph.shape, b.graph.shape)), share, names)
-    values = [
-        each.influence if of is Quantity.NORMALIZED else s.effects for each, s in zip(share, samples, strict=True)
-    ]
+    sides = (
+        measured(a, [left for left, _ in found.both], metric),
+        measured(b, [right for _, right in found.both], metric),
+    )
+    of, doubts = _quantity(quantity, bool(shapes_differ(a.graph.shape, b.graph.shape)), sides, names)
+    values = [side.per_pair(of) for side in sides]
     together = _paired(a, b, found)
-    difference = _difference(values, together, a, b, samples)
-    normalized = _difference([each.influence for each in share], together, a, b, samples, tested=False)
-    rows = _rows(found, metric, of, known, samples, share, difference, normalized, together)
-    whole = together.all()
-    clusters = (joint_clusters(a, b),) * 2 if whole else (samples[0].clusters, samples[1].clusters)
+    whole = bool(together.all())
+    joint, own = joint_clusters(a, b), (sides[0].sample.clusters, sides[1].sample.clusters)
+    difference = _difference(values, together, joint, own)
+    normalized = _difference([side.shares.influence for side in sides], together, joint, own, tested=False)
     return Comparison(
         a=a,
         b=b,
@@ -74,13 +71,13 @@ def compare_two(
         metric=metric,
         by=found.by,
         quantity=of,
-        paired=bool(whole) if whole or not together.any() else None,
-        rows=rows,
-        only_a=tuple(_alone(unit, a, metric) for unit in found.only_a),
-        only_b=tuple(_alone(unit, b, metric) for unit in found.only_b),
+        paired=whole if whole or not together.any() else None,
+        rows=matched_rows(found, metric, of, sides, difference, normalized, together),
+        only_a=alone(a, found.only_a, metric),
+        only_b=alone(b, found.only_b, metric),
         agreement=agreement(
-            *(Pairs(each, groups) for each, groups in zip(values, clusters, strict=True)),
-            paired=bool(whole),
+            *(Pairs(*each) for each in zip(values, (joint, joint) if whole else own, strict=True)),
+            paired=whole,
             resamples=resamples,
             progress=progress,
         ),
@@ -147,14 +144,14 @@ def _metric(a: RunResult, b: RunResult, labels: tuple[str, str], metric: str | N
 
 
 def _quantity(
-    wanted: str, shapes: bool, share: tuple[Shares, Shares], labels: tuple[str, str]
+    wanted: str, shapes: bool, sides: tuple[Measured, Measured], labels: tuple[str, str]
 ) -> tuple[Quantity, list[str]]:
     """What is compared, and a warning where that is not what should be."""
     if wanted not in QUANTITIES:
         raise InputError(f"'{wanted}' is nothing to compare{did_you_mean(wanted, QUANTITIES)}")
     if wanted == Quantity.EFFECT or (wanted == "auto" and not shapes):
         return Quantity.EFFECT, []
-    missing = [name for name, each in zip(labels, share, strict=True) if np.isnan(each.value).any()]
+    missing = [name for name, side in zip(labels, sides, strict=True) if np.isnan(side.shares.value).any()]
     if not missing:
         return Quantity.NORMALIZED, []
     why = (
@@ -179,9 +176,8 @@ def _paired(a: RunResult, b: RunResult, found: Match) -> np.ndarray:
 def _difference(
     values: Sequence[Floats],
     together: np.ndarray,
-    a: RunResult,
-    b: RunResult,
-    samples: tuple[Sample, Sample],
+    joint: Clusters,
+    own: tuple[Clusters, Clusters],
     *,
     tested: bool = True,
 ) -> Difference:
@@ -194,120 +190,12 @@ def _difference(
         if not len(rows):
             continue
         left, right = values[0][rows], values[1][rows]
-        clusters = samples[0].clusters, samples[1].clusters
-        made = paired(left, right, joint_clusters(a, b), tested=tested) if same else unpaired(left, right, *clusters)
+        made = paired(left, right, joint, tested=tested) if same else unpaired(left, right, *own)
         blank[:, rows] = made.mean, made.std_error, made.low, made.high, made.p, made.q
         for i, name in zip(rows, made.method, strict=True):
             methods[i] = name
     mean, error, low, high, p, _ = blank
     return Difference(mean, error, low, high, tuple(methods), p, benjamini_hochberg(p))
-
-
-def _rows(
-    found: Match,
-    metric: str,
-    of: Quantity,
-    known: tuple[Sequence[Row | None], Sequence[Row | None]],
-    samples: tuple[Sample, Sample],
-    share: tuple[Shares, Shares],
-    difference: Difference,
-    normalized: Difference,
-    together: np.ndarray,
-) -> tuple[Matched, ...]:
-    sides = [_side(*each) for each in zip(known, samples, strict=True)]
-    compared = [
-        (each.value, each.low, each.high) if of is Quantity.NORMALIZED else (side.mean, side.low, side.high)
-        for each, (side, _) in zip(share, sides, strict=True)
-    ]
-    ranks = [_ranks(values[0]) for values in compared]
-    rows: list[Matched] = []
-    for i, (a, b) in enumerate(found.both):
-        value_a, value_b = (float(value[i]) for value, _, _ in compared)
-        (low_a, high_a), (low_b, high_b) = ([_none(low[i]), _none(high[i])] for _, low, high in compared)
-        shared = {name: None if name in found.across else getattr(a, name) for name in ("path", "base", "source")}
-        rows.append(
-            Matched(
-                key=a.key,
-                label=a.label,
-                kind=a.kind,
-                sender=a.sender,
-                sender_position=a.sender_position,
-                receiver=a.receiver,
-                receiver_position=a.receiver_position,
-                **shared,
-                metric=metric,
-                a=value_a,
-                a_low=low_a,
-                a_high=high_a,
-                b=value_b,
-                b_low=low_b,
-                b_high=high_b,
-                difference=value_b - value_a,
-                std_error=_none(difference.std_error[i]),
-                ci_low=_none(difference.low[i]),
-                ci_high=_none(difference.high[i]),
-                interval=difference.method[i],
-                p_value=_none(difference.p[i]),
-                q_value=_none(difference.q[i]),
-                paired=bool(together[i]),
-                effect_a=float(sides[0][0].mean[i]),
-                effect_b=float(sides[1][0].mean[i]),
-                normalized_a=_none(share[0].value[i]),
-                normalized_b=_none(share[1].value[i]),
-                normalized_difference=_none(share[1].value[i] - share[0].value[i]),
-                normalized_ci_low=_none(normalized.low[i]),
-                normalized_ci_high=_none(normalized.high[i]),
-                n_a=samples[0].pairs,
-                n_b=samples[1].pairs,
-                experiments_a=len(a.ids),
-                experiments_b=len(b.ids),
-                rank_a=int(ranks[0][i]),
-                rank_b=int(ranks[1][i]),
-                q_a=sides[0][1][i],
-                q_b=sides[1][1][i],
-                flipped=value_a * value_b < 0,
-                ids_a=a.ids,
-                ids_b=b.ids,
-            )
-        )
-    return tuple(rows)
-
-
-def _known(run: RunResult, units: Sequence[Unit], metric: str) -> list[Row | None]:
-    """The run's own row of each unit; None where a unit is several experiments."""
-    rows = {row.id: row for row in run.rows if row.metric == metric}
-    return [rows[unit.ids[0]] if len(unit.ids) == 1 else None for unit in units]
-
-
-def _side(single: Sequence[Row | None], found: Sample) -> tuple[Intervals, list[float | None]]:
-    """Means and intervals of effects, those of the run's own table where there is one row for a unit; and q-values."""
-    several = [i for i, row in enumerate(single) if row is None]
-    made = intervals(found.effects[several], found.clusters, seed=SEED) if several else None
-    mean, error, low, high = np.full((4, len(single)), np.nan)
-    methods: list[str | None] = [None] * len(single)
-    for i, row in enumerate(single):
-        if row is not None:
-            mean[i], error[i], low[i], high[i] = (_nan(x) for x in (row.effect, row.std_error, row.ci_low, row.ci_high))
-            methods[i] = row.interval
-    if made is not None:
-        mean[several], error[several], low[several], high[several] = made.mean, made.std_error, made.low, made.high
-        for i, name in zip(several, made.method, strict=True):
-            methods[i] = name
-    return Intervals(mean, error, low, high, tuple(methods)), [None if row is None else row.q_value for row in single]
-
-
-def _alone(unit: Unit, run: RunResult, metric: str) -> Alone:
-    rows: list[Row] = [row for row in run.rows if row.metric == metric and row.id in unit.ids]
-    one = rows[0] if len(rows) == 1 else None
-    return Alone(
-        key=unit.key,
-        label=unit.label,
-        effect=float(np.mean([row.effect for row in rows])),
-        ci_low=None if one is None else one.ci_low,
-        ci_high=None if one is None else one.ci_high,
-        ids=unit.ids,
-        why=unit.why,
-    )
 
 
 def _sample_warnings(a: RunResult, b: RunResult, labels: tuple[str, str], together: np.ndarray) -> list[str]:
@@ -326,18 +214,3 @@ def _sample_warnings(a: RunResult, b: RunResult, labels: tuple[str, str], togeth
             "pair they are not the same: differences are unpaired, as if all prompts were different ones"
         ]
     return []
-
-
-def _ranks(values: Floats) -> np.ndarray:
-    """Places by size, from 1."""
-    ranks = np.empty(len(values), dtype=np.int64)
-    ranks[np.argsort(-np.abs(values), kind="stable")] = np.arange(1, len(values) + 1)
-    return ranks
-
-
-def _none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _nan(value: float | None) -> float:
-    return np.nan if value is None else value

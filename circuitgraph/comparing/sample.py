@@ -13,6 +13,7 @@ from circuitgraph.results.prompts import Prompt
 from circuitgraph.results.records import RunResult
 
 Floats = NDArray[np.float64]
+Clusters = tuple[str, ...] | None
 
 PLACEHOLDER = "#"
 """A token text begins with it where the model has no tokenizer here; it says nothing about another model's tokens."""
@@ -28,7 +29,7 @@ class Sample:
     """Of each unit."""
     gaps: Mapping[str, Floats]
     """Base → metric_other − metric_base per pair; without the bases that have no other prompt."""
-    clusters: tuple[str, ...] | None
+    clusters: Clusters
     """The cluster of each pair; None = independent, or not known."""
 
     @property
@@ -48,7 +49,7 @@ def _mean(arrays: Sequence[Floats]) -> Floats:
     return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0)
 
 
-def clusters_of(result: RunResult) -> tuple[str, ...] | None:
+def clusters_of(result: RunResult) -> Clusters:
     """The cluster of each pair; pairs without one are alone. None where none has one."""
     if all(prompt.cluster is None for prompt in result.prompts):
         return None
@@ -74,7 +75,7 @@ def shared_prompts(a: RunResult, b: RunResult) -> int:
     return sum(prompt.clean in known for prompt in b.prompts)
 
 
-def joint_clusters(a: RunResult, b: RunResult) -> tuple[str, ...] | None:
+def joint_clusters(a: RunResult, b: RunResult) -> Clusters:
     """Clusters of pairs that both runs have: together is what is together in either; None = independent."""
     sides = [clusters for clusters in (clusters_of(a), clusters_of(b)) if clusters is not None]
     if not sides:

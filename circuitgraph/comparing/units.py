@@ -139,12 +139,12 @@ def _unit(claim: Claim, name: Namer, told: Collection[str]) -> Unit:
     senders, receivers, missing = _ends(claim, name)
     arrow = _arrow(claim, name) if not missing else claim_arrow(claim)
     telling = [f"{part}: {how[part]}" for part in HOW if part in told and part in how]
-    key = f"{claim_kind(claim)} {arrow}" + (f" ({', '.join(telling)})" if telling else "")
+    key = f"{claim.kind} {arrow}" + (f" ({', '.join(telling)})" if telling else "")
     said = claim_label(claim) if name is _address or missing else arrow
     return Unit(
         key=key,
         label=said,
-        kind=claim_kind(claim),
+        kind=claim.kind,
         sender=_joined(senders, 0),
         sender_position=_joined(senders, 1),
         receiver=_joined(receivers, 0) if receivers else None,
@@ -156,19 +156,6 @@ def _unit(claim: Claim, name: Namer, told: Collection[str]) -> Unit:
         joint=_joint(claim),
         why=IN_NO_GROUP if missing else None,
     )
-
-
-def claim_kind(claim: Claim) -> str:
-    """`edge`, `node`, `chain` or `set`."""
-    match claim:
-        case EdgeClaim():
-            return "edge"
-        case NodeClaim():
-            return "node"
-        case ChainClaim():
-            return "chain"
-        case SetClaim():
-            return "set"
 
 
 Named = tuple[str | None, str | None]

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.compose import POSITION_NAMES
-from circuitgraph.drawing.diagram import diagram
-from circuitgraph.drawing.frame import EDGE, NARROWEST, SUBTITLE, TITLE, margin_for, moved_places
+from circuitgraph.drawing.diagram import Diagram, Spot, diagram
+from circuitgraph.drawing.frame import EDGE, NARROWEST, Frame, Said, framed, margin_for
 from circuitgraph.drawing.layout import place
 from circuitgraph.drawing.legend import LENGTH, LINE, legend
 from circuitgraph.drawing.legend import SIZE as KEY
@@ -40,7 +40,7 @@ from circuitgraph.drawing.style import (
     verdict,
 )
 from circuitgraph.drawing.tags import tags
-from circuitgraph.drawing.text import fit, width, wrap
+from circuitgraph.drawing.text import width, wrap
 from circuitgraph.errors import InputError
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id, claim_label
 
@@ -101,59 +101,63 @@ def compared(
     if not part.claims:
         raise InputError("nothing to draw: no experiment is left")
     found = _findings(part, sides)
+    called = names or {}
     drawn = ordered(diagram(part, positions or ()))
     rows = layer_names(drawn) if layers else []
     margin = margin_for(rows)
     placed = place(drawn, NARROWEST - 2 * EDGE - margin)
-    called = names or {}
-    labels = {
-        spot: called[str(spot.node)].inside if str(spot.node) in called else label
-        for spot, label in placed.labels.items()
-    }
-    placed = replace(placed, labels=labels)
-    curves = routes(drawn, placed)
-    xs = [x for curve in curves for x, _ in curve]
-    left, right = min([0.0, *xs]), max([placed.width, *xs])
-    inner = max(margin + right - left, NARROWEST - 2 * EDGE)
-    said = [[each for each in (side.subtitle, note) if each] for side in sides]
-    heads = [_heading(side.title, lines, inner) for side, lines in zip(sides, said, strict=True)]
-    top = max(head[-1].y for head in heads) + 28
-    dx, dy = EDGE + margin - left, top
-    placed = moved_places(placed, dx, dy)
-    curves = [tuple((x + dx, y + dy) for x, y in curve) for curve in curves]
-    bands = columns(drawn, placed)
-    lowest = dy + placed.height + (POSITION_NAMES if bands else 8)
-    area = Rect(EDGE + margin, dy, inner - margin, placed.height)
-    scenes: list[Scene] = []
-    for side, heading, rowed in zip(sides, heads, found, strict=True):
-        lines = tuple(_as_side(arrow, side) for arrow in arrows(drawn, curves, rowed) if _seen(arrow.id, side, rowed))
-        nodes = boxes(drawn, placed, rowed)
-        if called:
-            lines = tuple(_by_label(arrow, claim_label(part.by_id[arrow.id])) for arrow in lines)
-            nodes = tuple(_by_name(box, called) for box in nodes)
-        lines = _faint_first(lines, rowed)
-        letters = tags(lines, nodes, headers(placed))
-        key, bottom = _legend(part, side, rowed, Rect(EDGE, lowest + 16, inner, 0))
-        solid = [*placed.blocks.values(), *(letter.rect for letter in letters)]
-        scenes.append(
-            Scene(
-                width=math.ceil(inner + 2 * EDGE),
-                height=math.ceil(bottom + EDGE),
-                title=side.title,
-                description=f"{side.title}: {len(lines)} arrows. {' '.join(text.text for text in heading[1:])}".strip(),
-                columns=bands,
-                clusters=clusters(placed),
-                arrows=lines,
-                headers=headers(placed),
-                boxes=nodes,
-                tags=letters,
-                notes=notes([line for line in lines if _is_told(line.id, rowed)], solid, rowed, area),
-                texts=(*heading, *beside_rows(rows, placed, EDGE)),
-                legend=key,
-            )
-        )
+    placed = replace(placed, labels={spot: _inside(spot, label, called) for spot, label in placed.labels.items()})
+    frame = framed(placed, routes(drawn, placed), [Said(side.title, (side.subtitle, note)) for side in sides], margin)
+    beside = beside_rows(rows, frame.placed, EDGE)
+    scenes = [
+        _scene(part, drawn, frame, side, heading, rowed, called)
+        for side, heading, rowed in zip(sides, frame.headings, found, strict=True)
+    ]
     tallest = max(scene.height for scene in scenes)
-    return tuple(replace(scene, height=tallest) for scene in scenes)
+    return tuple(replace(scene, height=tallest, texts=(*scene.texts, *beside)) for scene in scenes)
+
+
+def _scene(
+    part: CircuitGraph,
+    drawn: Diagram,
+    frame: Frame,
+    side: Side,
+    heading: tuple[Text, ...],
+    found: Finding,
+    names: Mapping[str, Name],
+) -> Scene:
+    placed = frame.placed
+    lines = tuple(_as_side(arrow, side) for arrow in arrows(drawn, frame.curves, found) if _seen(arrow.id, side, found))
+    nodes = boxes(drawn, placed, found)
+    if names:
+        lines = tuple(_by_label(arrow, claim_label(part.by_id[arrow.id])) for arrow in lines)
+        nodes = tuple(_by_name(box, names) for box in nodes)
+    lines = _faint_first(lines, found)
+    letters = tags(lines, nodes, headers(placed))
+    bands = columns(drawn, placed)
+    lowest = frame.area.bottom + (POSITION_NAMES if bands else 8)
+    key, bottom = _legend(part, side, found, Rect(EDGE, lowest + 16, frame.inner, 0))
+    solid = [*placed.blocks.values(), *(letter.rect for letter in letters)]
+    return Scene(
+        width=math.ceil(frame.inner + 2 * EDGE),
+        height=math.ceil(bottom + EDGE),
+        title=side.title,
+        description=" ".join([f"{side.title}: {len(lines)} arrows.", *(text.text for text in heading[1:])]),
+        columns=bands,
+        clusters=clusters(placed),
+        arrows=lines,
+        headers=headers(placed),
+        boxes=nodes,
+        tags=letters,
+        notes=notes([line for line in lines if _is_told(line.id, found)], solid, found, frame.area),
+        texts=heading,
+        legend=key,
+    )
+
+
+def _inside(spot: Spot, label: str, names: Mapping[str, Name]) -> str:
+    name = names.get(str(spot.node))
+    return label if name is None else name.inside
 
 
 def _part(graph: CircuitGraph, sides: Sequence[Side]) -> tuple[CircuitGraph, str]:
@@ -212,13 +216,6 @@ def _by_name(box: Box, names: Mapping[str, Name]) -> Box:
 
 def _faint_first(lines: Sequence[Arrow], found: Finding) -> tuple[Arrow, ...]:
     return tuple(sorted(lines, key=lambda line: line.id in found.rows))
-
-
-def _heading(title: str, said: Sequence[str], limit: float) -> list[Text]:
-    lines = [Text(EDGE, EDGE + 14, fit(title, TITLE, limit, bold=True), TITLE, INK, bold=True)]
-    for line in (line for text in said for line in wrap(text, SUBTITLE, limit, lines=3)):
-        lines.append(Text(EDGE, lines[-1].y + (19 if len(lines) == 1 else 15), line, SUBTITLE, SOFT_INK))
-    return lines
 
 
 Mark = Text | Sample | Panel

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.diagram import diagram
-from circuitgraph.drawing.frame import EDGE, NARROWEST, described, framed, margin_for
+from circuitgraph.drawing.frame import EDGE, NARROWEST, described, framed, margin_for, said_of
 from circuitgraph.drawing.layout import place
 from circuitgraph.drawing.legend import legend
 from circuitgraph.drawing.marks import arrows, beside_rows, boxes, clusters, columns, headers, layer_names
@@ -65,7 +65,8 @@ def scene(
             from circuitgraph.drawing.dot import dot_layout
 
             placed, curves = dot_layout(drawn)
-    frame = framed(placed, curves, part, title, margin)
+    frame = framed(placed, curves, [said_of(part, title)], margin)
+    (heading,) = frame.headings
     placed = frame.placed
     bands = columns(drawn, placed)
     lowest = frame.area.bottom + (POSITION_NAMES if bands else 8)
@@ -76,7 +77,7 @@ def scene(
     return Scene(
         width=math.ceil(frame.inner + 2 * EDGE),
         height=math.ceil(bottom + EDGE),
-        title=frame.heading[0].text,
+        title=heading[0].text,
         description=described(part),
         columns=bands,
         clusters=clusters(placed),
@@ -85,6 +86,6 @@ def scene(
         boxes=nodes,
         tags=letters,
         notes=notes(lines, solid, found, frame.area),
-        texts=(*frame.heading, *beside_rows(names, placed, EDGE)),
+        texts=(*heading, *beside_rows(names, placed, EDGE)),
         legend=key,
     )

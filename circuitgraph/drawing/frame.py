@@ -27,7 +27,8 @@ class Frame:
 
     placed: Places
     curves: list[Curve]
-    heading: tuple[Text, ...]
+    headings: tuple[tuple[Text, ...], ...]
+    """Of each of the pictures that have these places, all of which leave the room of the tallest."""
     inner: float
     area: Rect
     """Where boxes and arrows are."""
@@ -38,21 +39,35 @@ def margin_for(names: Sequence[str]) -> float:
     return max([width(name, LAYER_TEXT) + 18 for name in names if name], default=0.0)
 
 
-def framed(placed: Places, curves: Sequence[Curve], part: Shown, title: str | None, margin: float) -> Frame:
-    """Put a drawing below its title and the description of its graph."""
+@dataclass(frozen=True)
+class Said:
+    """A title, and the paragraphs under it."""
+
+    title: str
+    paragraphs: Sequence[str]
+
+
+def framed(placed: Places, curves: Sequence[Curve], said: Sequence[Said], margin: float) -> Frame:
+    """Put a drawing below its heading, or the pictures that share its places below theirs."""
     xs = [x for curve in curves for x, _ in curve]
     left, right = min([0.0, *xs]), max([placed.width, *xs])
     drawing = margin + right - left
-    heading = _heading(part, title, max(drawing, NARROWEST - 2 * EDGE))
-    texts = max(width(text.text, text.size, bold=text.bold) for text in heading)
-    dx, dy = EDGE + margin - left, heading[-1].y + 28
+    headings = tuple(_heading(each, max(drawing, NARROWEST - 2 * EDGE)) for each in said)
+    texts = max(width(text.text, text.size, bold=text.bold) for heading in headings for text in heading)
+    dx, dy = EDGE + margin - left, max(heading[-1].y for heading in headings) + 28
     return Frame(
-        moved_places(placed, dx, dy),
+        _moved(placed, dx, dy),
         [tuple((x + dx, y + dy) for x, y in curve) for curve in curves],
-        tuple(heading),
+        headings,
         max(drawing, texts, NARROWEST - 2 * EDGE),
         Rect(EDGE + margin, dy, drawing - margin, placed.height),
     )
+
+
+def said_of(part: Shown, title: str | None) -> Said:
+    """Title and description of a graph, and which part of it is drawn."""
+    note = part.note or ""
+    return Said(title or part.graph.name, (part.graph.description or "", note[:1].upper() + note[1:]))
 
 
 def described(part: Shown) -> str:
@@ -65,17 +80,14 @@ def described(part: Shown) -> str:
     return f"{sentence} {graph.description}" if graph.description else sentence
 
 
-def _heading(part: Shown, title: str | None, limit: float) -> list[Text]:
-    """Title and description, and which part of the graph is drawn."""
-    graph, note = part.graph, part.note or ""
-    lines = [Text(EDGE, EDGE + 14, fit(title or graph.name, TITLE, limit, bold=True), TITLE, INK, bold=True)]
-    said = [wrap(text, SUBTITLE, limit, lines=3) for text in (graph.description or "", note[:1].upper() + note[1:])]
-    for line in chain(*said):
+def _heading(said: Said, limit: float) -> tuple[Text, ...]:
+    lines = [Text(EDGE, EDGE + 14, fit(said.title, TITLE, limit, bold=True), TITLE, INK, bold=True)]
+    for line in chain(*(wrap(text, SUBTITLE, limit, lines=3) for text in said.paragraphs)):
         lines.append(Text(EDGE, lines[-1].y + (19 if len(lines) == 1 else 15), line, SUBTITLE, SOFT_INK))
-    return lines
+    return tuple(lines)
 
 
-def moved_places(placed: Places, dx: float, dy: float) -> Places:
+def _moved(placed: Places, dx: float, dy: float) -> Places:
     """The same places, further right and down."""
 
     def move(rect: Rect) -> Rect:

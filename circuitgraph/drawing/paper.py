@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from circuitgraph.drawing.diagram import Diagram, Spot, diagram
 from circuitgraph.drawing.faces import face_of, faces
 from circuitgraph.drawing.fold import Folded, fold
-from circuitgraph.drawing.frame import EDGE, NARROWEST, described, framed, margin_for
+from circuitgraph.drawing.frame import EDGE, NARROWEST, described, framed, margin_for, said_of
 from circuitgraph.drawing.layout import Places, pitch_of, place
 from circuitgraph.drawing.legend import legend
 from circuitgraph.drawing.marks import POSITION_TEXT, beside_rows, layer_names
@@ -84,7 +84,8 @@ def grouped(
     pitch = LETTER if len(drawn.arcs) <= FEW else pitch_of(len(drawn.arcs))
     placed = place(drawn, NARROWEST - 2 * EDGE - margin, {spot: face.size for spot, face in looks.items()}, pitch)
     curves = routes(drawn, placed, pitch)
-    frame = framed(placed, curves, part, title, margin)
+    frame = framed(placed, curves, [said_of(part, title)], margin)
+    (heading,) = frame.headings
     placed = frame.placed
     shown_rows = strongest_of_each(folded, part.found)
     found = finding(part.graph, [row for row in shown_rows if row is not None])
@@ -106,7 +107,7 @@ def grouped(
     return Scene(
         width=math.ceil(frame.inner + 2 * EDGE),
         height=math.ceil(bottom + EDGE),
-        title=frame.heading[0].text,
+        title=heading[0].text,
         description=described(part),
         columns=bands,
         clusters=(),
@@ -115,7 +116,7 @@ def grouped(
         boxes=nodes,
         tags=marks,
         notes=notes(lines, solid, found, frame.area),
-        texts=(*frame.heading, *beside_rows(names, placed, EDGE)),
+        texts=(*heading, *beside_rows(names, placed, EDGE)),
         legend=key,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import Address, Node
@@ -99,6 +99,7 @@ class Origin:
 class EdgeClaim:
     """Sender(s) → receiver(s), one experiment. Several senders or receivers = joined."""
 
+    kind: ClassVar[str] = "edge"
     senders: tuple[Address, ...]
     receivers: tuple[Address, ...]
     how: Intervention = Intervention()
@@ -113,6 +114,7 @@ class EdgeClaim:
 class NodeClaim:
     """A node (or several, joined) replaced everywhere downstream: activation patching, ablation."""
 
+    kind: ClassVar[str] = "node"
     nodes: tuple[Address, ...]
     how: Intervention = Intervention()
     label: str | None = None
@@ -125,6 +127,7 @@ class NodeClaim:
 class ChainClaim:
     """sender → n1 → … → receiver, each hop isolated in turn."""
 
+    kind: ClassVar[str] = "chain"
     hops: tuple[Address, ...]
     how: Intervention = Intervention()
     label: str | None = None
@@ -136,6 +139,7 @@ class ChainClaim:
 class SetClaim:
     """A set of edges patched together, as `add`."""
 
+    kind: ClassVar[str] = "set"
     edges: tuple[tuple[Address, Address], ...]
     how: Intervention = Intervention()
     label: str | None = None
@@ -162,11 +166,10 @@ def replaced(claim: Claim) -> tuple[Address, ...]:
 def content(claim: Claim) -> dict[str, Any]:
     """The part of a claim that decides its number, in canonical JSON types; labels are left out."""
     how = claim.how
-    common: dict[str, Any] = {"base": how.base.value, "source": source_content(how.source)}
+    common: dict[str, Any] = {"kind": claim.kind, "base": how.base.value, "source": source_content(how.source)}
     match claim:
         case EdgeClaim(senders, receivers):
             body: dict[str, Any] = {
-                "kind": "edge",
                 "senders": sorted(map(str, senders)),
                 "receivers": sorted(map(str, receivers)),
                 "path": how.path.value,
@@ -174,11 +177,11 @@ def content(claim: Claim) -> dict[str, Any]:
             if len(receivers) > 1:
                 body["mode"] = how.receivers.value
         case NodeClaim(nodes):
-            body = {"kind": "node", "nodes": sorted(map(str, nodes))}
+            body = {"nodes": sorted(map(str, nodes))}
         case ChainClaim(hops):
-            body = {"kind": "chain", "hops": [str(hop) for hop in hops], "path": how.path.value}
+            body = {"hops": [str(hop) for hop in hops], "path": how.path.value}
         case SetClaim(edges):
-            body = {"kind": "set", "edges": sorted(f"{s}->{r}" for s, r in edges)}
+            body = {"edges": sorted(f"{s}->{r}" for s, r in edges)}
     return body | common
 
 

@@ -49,17 +49,17 @@ def to_networkx(graph: CircuitGraph) -> networkx.MultiDiGraph:
 def _attributes(sender: Address, receiver: Address, claim: Claim) -> dict[str, str | int | bool]:
     match claim:
         case EdgeClaim(senders, receivers):
-            kind, joined = "edge", len(senders) > 1 or len(receivers) > 1
+            joined = len(senders) > 1 or len(receivers) > 1
         case ChainClaim(hops):
-            kind, joined = "chain", len(hops) > 2
+            joined = len(hops) > 2
         case SetClaim(edges):
-            kind, joined = "set", len(edges) > 1
+            joined = len(edges) > 1
         case NodeClaim():
-            kind, joined = "node", False
+            joined = False
     leaves = sender.output if isinstance(claim, ChainClaim) and sender != claim.hops[0] else sender.position
     return {
         "claim": claim_id(claim),
-        "kind": kind,
+        "kind": claim.kind,
         "label": label_of(claim),
         "path": claim.how.path.value,
         "base": claim.how.base.value,

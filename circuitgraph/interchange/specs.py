@@ -156,7 +156,7 @@ def _model(content: Any, wanted: Wanted, about: Mapping[str, Any], notes: list[s
             return ModelSpec.model_validate(kept)
         except ValidationError as error:
             notes.append(f"about.model of the file cannot be used: {_first(error)}")
-    notes.append("which model it is stands not in the file: name it under model (or import with --model)")
+    notes.append("the file does not say which model it is of: name it under model (or import with --model)")
     return ModelSpec(name=MODEL_TO_NAME, shape=_shape_spec(content))
 
 
@@ -187,7 +187,7 @@ def _prompts(wanted: Wanted, about: Mapping[str, Any], notes: list[str]) -> Prom
             return PromptsSpec.model_validate(kept)
         except ValidationError as error:
             notes.append(f"about.prompts of the file cannot be used: {_first(error)}")
-    notes.append(f"prompts stand not in the file: write {wanted.pairs_file} (or import with --prompts)")
+    notes.append(f"the file has no prompts: write {wanted.pairs_file} (or import with --prompts)")
     return PromptsSpec(file=wanted.pairs_file)
 
 
@@ -203,7 +203,7 @@ def _metrics(content: Any, about: Mapping[str, Any], notes: list[str]) -> tuple[
         notes.append(f"the file has the metric as {', '.join(map(shown, names))}, without its parameters: the spec has "
                      f"{METRIC['name']} at {METRIC['at']}")  # fmt: skip
     else:
-        notes.append(f"the metric stands not in the file: the spec has {METRIC['name']} at {METRIC['at']}")
+        notes.append(f"the file does not say the metric: the spec has {METRIC['name']} at {METRIC['at']}")
     return (MetricSpec.model_validate(METRIC),)
 
 

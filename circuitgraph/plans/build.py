@@ -39,25 +39,25 @@ def experiment_of(claim: Claim, shape: ModelShape) -> Experiment:
     """The stages that measure one claim on a model of this shape."""
     match claim:
         case EdgeClaim(_, receivers) if len(receivers) > 1 and claim.how.receivers is ReceiverMode.ADD:
-            return _experiment("edge", claim, (), _additions(claim, shape))
+            return _experiment(claim, (), _additions(claim, shape))
         case EdgeClaim(senders, receivers):
             isolate = Isolate(tuple(Value(s, claim.how.source) for s in senders), _free(claim), receivers)
-            return _experiment("edge", claim, (isolate,), tuple(Recorded(r, 0) for r in receivers))
+            return _experiment(claim, (isolate,), tuple(Recorded(r, 0) for r in receivers))
         case NodeClaim(nodes):
-            return _experiment("node", claim, (), tuple(Value(node, claim.how.source) for node in nodes))
+            return _experiment(claim, (), tuple(Value(node, claim.how.source) for node in nodes))
         case ChainClaim(hops):
-            return _experiment("chain", claim, _hops(claim, hops), (Recorded(hops[-1], len(hops) - 2),))
+            return _experiment(claim, _hops(claim, hops), (Recorded(hops[-1], len(hops) - 2),))
         case SetClaim():
-            return _experiment("set", claim, (), _swaps(claim))
+            return _experiment(claim, (), _swaps(claim))
 
 
 def _experiment(
-    kind: str, claim: Claim, isolations: tuple[Isolate, ...], writes: tuple[Value | Recorded | Swap, ...]
+    claim: Claim, isolations: tuple[Isolate, ...], writes: tuple[Value | Recorded | Swap, ...]
 ) -> Experiment:
     source = claim.how.source
     return Experiment(
         id=claim_id(claim),
-        kind=kind,
+        kind=claim.kind,
         label=claim_label(claim),
         base=claim.how.base,
         isolations=isolations,

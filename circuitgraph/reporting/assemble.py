@@ -17,7 +17,7 @@ from circuitgraph.drawing.text import one_line
 PAGE = Path(__file__).parent / "page"
 STYLES = ("page.css", "sections.css")
 PROGRAM = ("base.js", "model.js", "graph.js", "focus.js", "zoom.js", "details.js", "table.js", "controls.js",
-           "exports.js", "scatter.js", "main.js")  # fmt: skip
+           "exports.js", "scatter.js", "many.js", "main.js")  # fmt: skip
 """In the order in which they need each other."""
 TITLE = 120
 ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

@@ -61,7 +61,7 @@ def described(claims: Mapping[str, Claim], rows: Mapping[str, Row], groups: Sequ
     how = [settings(claim) for _, claim in listed]
     return {
         "id": [id_ for id_, _ in listed],
-        "kind": column([_kind(claim) for _, claim in listed]),
+        "kind": column([claim.kind for _, claim in listed]),
         "sort": column([sort_of(claim) for _, claim in listed]),
         "label": column([None if claim.label in (None, claim_arrow(claim)) else claim.label for _, claim in listed]),
         "arrow": column([claim_arrow(claim) for _, claim in listed]),
@@ -75,18 +75,6 @@ def described(claims: Mapping[str, Claim], rows: Mapping[str, Row], groups: Sequ
     }
 
 
-def _kind(claim: Claim) -> str:
-    match claim:
-        case EdgeClaim():
-            return "edge"
-        case NodeClaim():
-            return "node"
-        case ChainClaim():
-            return "chain"
-        case SetClaim():
-            return "set"
-
-
 def sort_of(claim: Claim) -> str:
     """What the page filters by: `head → logits`, `chain`, `node`; `joined` where ends of several kinds are one."""
     match claim:
@@ -94,7 +82,7 @@ def sort_of(claim: Claim) -> str:
             tails, heads = {_class(s.node) for s in senders}, {_class(r.node) for r in receivers}
             return f"{tails.pop()} → {heads.pop()}" if len(tails) == len(heads) == 1 else "joined"
         case _:
-            return _kind(claim)
+            return claim.kind
 
 
 def _class(node: Node) -> str:

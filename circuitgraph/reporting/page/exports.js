@@ -74,7 +74,7 @@ function sayings() {
       (now.pair ? `: ${clip(printable(now.view.label), 160)}` : ""),
     (difference ? `blue: larger in ${name}; orange dashes: smaller in ${name}` :
       "blue: patching raises it; orange dashes: patching lowers it") + "; grey dots: the interval contains 0",
-    `width ∝ √|${difference ? "difference" : "effect"}|, widest ${number(now.largest, now.digits)}`);
+    `width ∝ √|${difference ? "difference" : "effect"}|, widest ${number(now.widest, now.digits)}`);
   }
   listed.push(byId("shown").textContent);
   return listed;

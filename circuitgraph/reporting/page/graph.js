@@ -251,7 +251,7 @@ function drawBoxes(visible) {
       box.note.textContent = i === undefined || now.rank[i] === null ? "patched" :
         signed(now.get("effect", i), now.digits);
       if (stroke) classes.push(stroke.look);
-      const strength = stroke && now.largest ? Math.sqrt(Math.abs(now.get("effect", i) ?? 0) / now.largest) : 0;
+      const strength = stroke && now.widest ? Math.sqrt(Math.abs(now.get("effect", i) ?? 0) / now.widest) : 0;
       box.face.style.setProperty("--amount", `${Math.round(100 * (stroke ? 0.08 + 0.3 * strength : 0))}%`);
     }
     box.element.setAttribute("class", classes.join(" "));

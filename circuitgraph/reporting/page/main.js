@@ -3,6 +3,7 @@ const LOOKING = ["edge", "theme", "view", "find"]; // these change no set of edg
 
 function draw(changes) {
   const before = now;
+  drawMany();
   look();
   tidy();
   const names = Object.keys(changes || FIRST);
@@ -59,7 +60,7 @@ function drawLegend() {
   if (seen.has("negative") || seen.has("untested")) sample("negative", difference ? `smaller in ${b}` : `negative: patching lowers ${metric}`, "7 3");
   if (seen.has("undecided")) sample("undecided", "95 % interval contains 0", "2 4", 1.6);
   if (now.order.length < now.many) sample("unmeasured", now.pair ? (difference ? "in one run alone" : "in the other run alone") : "not measured", null, 1.2);
-  if (now.largest) listed.push(make("span", { class: "soft" }, `widest: ${number(now.largest, now.digits)}, width ∝ √|${difference ? "difference" : "effect"}|`));
+  if (now.largest) listed.push(make("span", { class: "soft" }, `widest: ${number(now.widest, now.digits)}, width ∝ √|${difference ? "difference" : "effect"}|`));
   byId("legend").replaceChildren(...listed);
 }
 

@@ -19,9 +19,22 @@ function look() {
   order.forEach((i, place) => { rank[i] = place; });
   const largest = order.length ? Math.abs(get("effect", order[0])) : 0;
   const digits = largest ? Math.max(0, 2 - Math.floor(Math.log10(largest))) : 0;
-  now = { pair, mode, view, sheet, items: sheet.items, metric, metrics, get, many, order, rank, largest, digits };
+  const widest = Math.max(largest, ...alikeIn(view, pair).map((each) => largestOf(each, metric)));
+  now = { pair, mode, view, sheet, items: sheet.items, metric, metrics, get, many, order, rank, largest, widest, digits };
   now.item = (name, i) => at(now.items[name], i);
   return now;
+}
+
+/** The views in which an effect of one size has one width: all runs and this difference, if effects are compared. */
+function alikeIn(view, pair) {
+  if (!pair || pair.quantity !== "effect") return [view];
+  return [...data.views.filter((each) => !each.sides), data.views[pair.difference]];
+}
+
+function largestOf(view, metric) {
+  const effects = view.metrics[metric]?.effect;
+  if (effects === undefined) return 0;
+  return [effects.all ?? 0, ...(Array.isArray(effects) ? effects : [])].reduce((most, x) => Math.max(most, Math.abs(x ?? 0)), 0);
 }
 
 /** The sign of an effect; undecided: its interval contains 0, or it is 0; untested: it has no interval. */
@@ -42,7 +55,7 @@ function strokeOf(i) {
   const effect = now.get("effect", i), rank = now.rank[i];
   const many = now.order.length > crowd ? 1 : 0;
   const most = widest[now.order.length > full[0] ? 1 : 0];
-  let width = Math.max(now.largest ? most * Math.sqrt(Math.abs(effect) / now.largest) : 0, narrowest[many]);
+  let width = Math.max(now.widest ? most * Math.sqrt(Math.abs(effect) / now.widest) : 0, narrowest[many]);
   const ink = rank < full[many] ? 1 : Math.max(faintest[many], (full[many] / (rank + 1)) ** 0.7);
   if (finding === "undecided") {
     width = Math.max(width, 1.1);
