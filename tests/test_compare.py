@@ -467,6 +467,21 @@ def test_texts_tell_prompts_apart_where_tokenizers_do_not_agree():
     assert (same.paired, other.paired) == (True, False)
 
 
+@pytest.mark.parametrize("counts", [(12, 7), (7, 12)])
+def test_runs_of_different_numbers_of_clustered_prompts(counts):
+    draw = np.random.default_rng(3)
+    sides = [draw.normal(size=(3, count)) for count in counts]
+    names = [[f"text {i // 2}" for i in range(count)] for count in counts]
+    asked = [prompts(n, start=100 * k, clusters=names[k]) for k, n in enumerate(counts)]
+    found = compare_two(*(run_of(values, asked=asked[k]) for k, values in enumerate(sides)), resamples=10)
+    assert found.paired is False
+    for i, row in enumerate(found.rows):
+        (mean_a, square_a, _), (mean_b, square_b, _) = (cluster_mean(sides[k][i], names[k]) for k in (0, 1))
+        assert (row.n_a, row.n_b) == counts
+        assert row.difference == pytest.approx(mean_b - mean_a, rel=1e-9)
+        assert row.std_error == pytest.approx(math.sqrt(square_a + square_b), rel=1e-9)
+
+
 def test_without_prompts_differences_are_unpaired_and_it_is_said_why():
     a, b = STREAM.normal(size=(2, 3, 9))
     found = compare_two(run_of(a), replace(run_of(b), prompts=()), labels=("new", "old"))

@@ -61,7 +61,8 @@ def compare_two(
     values = [side.per_pair(of) for side in sides]
     together = _paired(a, b, found)
     whole = bool(together.all())
-    joint, own = joint_clusters(a, b), (sides[0].sample.clusters, sides[1].sample.clusters)
+    joint = joint_clusters(a, b) if together.any() else None
+    own = sides[0].sample.clusters, sides[1].sample.clusters
     difference = _difference(values, together, joint, own)
     normalized = _difference([side.shares.influence for side in sides], together, joint, own, tested=False)
     return Comparison(
