@@ -48,7 +48,9 @@ class Entry(NamedTuple):
     @property
     def is_measured(self) -> bool:
         """Whether a model is run for it."""
-        return any(shlex.split(command)[1] in ("run", "attention", "compare") for command in self.commands) or "runs/" in str(self)
+        return any(
+            shlex.split(command)[1] in ("run", "attention", "compare") for command in self.commands
+        ) or "runs/" in str(self)
 
 
 def entries() -> list[Entry]:
