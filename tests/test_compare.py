@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -23,7 +24,7 @@ from circuitgraph.comparing.sample import Sample, joint_clusters
 from circuitgraph.comparing.text import matrix_report, report
 from circuitgraph.drawing import svg
 from circuitgraph.errors import InputError
-from circuitgraph.graph.claims import Group, Intervention, NodeClaim, Zero
+from circuitgraph.graph.claims import Group, Intervention, NodeClaim, Zero, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
 from circuitgraph.results.records import RunResult
@@ -278,9 +279,10 @@ def test_a_run_does_not_differ_from_itself(shape, clustered):
             assert row.p_value == 1
     assert found.agreement.spearman.value in (None, pytest.approx(1))
     assert found.agreement.kendall.value in (None, pytest.approx(1))
-    if found.agreement.spearman.value is not None:
+    if found.agreement.spearman.low is not None:
         assert found.agreement.spearman.low == pytest.approx(1)
-    assert set(found.agreement.overlap) == {1.0}
+    if len({abs(row.a) for row in found.rows}) == len(found.rows):
+        assert found.agreement.overlap == pytest.approx([1] * len(found.rows))
     assert (found.only_a, found.only_b, found.differing) == ((), (), ())
 
 
@@ -313,6 +315,26 @@ def test_ranks_pair_by_pair(pairs):
     else:
         assert spearman(x, y) is None
     assert list(overlaps(x, y)) == pytest.approx([overlap(x, y, k) for k in range(1, len(x) + 1)])
+
+
+def orders(values):
+    """Every order of a list, the largest first; equal numbers in any."""
+    every = itertools.permutations(range(len(values)))
+    return [o for o in every if all(values[i] >= values[j] for i, j in itertools.pairwise(o))]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_equal_numbers_overlap_as_if_put_in_order_at_random(pairs):
+    x, y = [a for a, _ in pairs], [b for _, b in pairs]
+    both = list(itertools.product(orders(x), orders(y)))
+    for k in range(1, len(x) + 1):
+        assert overlap(x, y, k) == pytest.approx(sum(len({*a[:k]} & {*b[:k]}) / k for a, b in both) / len(both))
+
+
+def test_runs_of_zeros_overlap_as_chance_does():
+    found = overlaps(np.zeros(200), np.r_[np.arange(5, 0, -1), np.zeros(195)])
+    assert found == pytest.approx(np.arange(1, 201) / 200)
 
 
 def test_kendall_of_many_is_quick_and_right():
@@ -585,9 +607,17 @@ def test_members_together_and_one_by_one_are_told_apart():
     small, _ = two_shapes()
     joint = replace(edge("a0.h0", "a1.h0<q>@END", sender_group="early", receiver_group="late"),
                     receivers=(parse("a1.h0<q>@END"), parse("a1.h1<q>@END")))  # fmt: skip
-    other = run_of([[1.0] * 8], [joint], shape=SMALL, groups=small.graph.groups, name="joint")
+    claims = (*small.graph.claims, joint)
+    other = run_of([[1.0 + i] * 8 for i in range(len(claims))], claims, shape=SMALL, groups=small.graph.groups)
     found = compare_two(small, other, by="group")
-    assert any("together in one run and one by one in the other" in warning for warning in found.warnings)
+    assert [item.label for item in found.only_b] == ["early → late<q>@END (patched together)"]
+    assert found.only_b[0].effect == len(claims)
+    singles = next(row for row in found.rows if row.label == "early → late<q>@END")
+    assert claim_id(joint) not in singles.ids_b
+    assert singles.experiments_a == singles.experiments_b
+    alone = run_of([[1.0] * 8], [joint], shape=SMALL, groups=small.graph.groups, name="joint")
+    with pytest.raises(InputError, match=r"'joint' has early → late<q>@END \(patched together\)"):
+        compare_two(small, alone, by="group")
 
 
 def test_nothing_in_common_says_what_there_is():
@@ -598,6 +628,80 @@ def test_nothing_in_common_says_what_there_is():
     bare = replace(large, graph=replace(large.graph, groups=(), claims=large.graph.claims[-1:]))
     with pytest.raises(InputError, match="give groups that play the same part the same name"):
         compare_two(small, bare)
+
+
+def written(**metric):
+    """The provenance of a run whose spec has one metric."""
+    return {"settings": {"spec": {"metrics": [{"name": "logit_diff", **metric}]}}}
+
+
+def test_a_metric_is_known_by_what_it_measures_not_by_its_label():
+    a = run_of([[1.0, 2.0, 4.0]], provenance=written(label="Δ"), metric="Δ")
+    b = run_of([[1.5, 2.5, 3.0]], provenance=written())
+    found = compare_two(a, b, labels=("a", "b"))
+    assert (found.metric, found.differing, found.b.metrics) == ("Δ", (), ("Δ",))
+    assert found.rows[0].difference == pytest.approx(0.0, abs=1e-12)
+    assert [row.metric for row in found.rows_of("b")] == ["Δ"]
+    assert compare_all([a, b, a]).metric == "Δ"
+    other = run_of([[1.0, 2.0, 4.0]], provenance=written(name="prob_diff", label="Δ"), metric="Δ")
+    with pytest.raises(InputError, match="'Δ' is logit_diff in 'a' and prob_diff in 'o', which have no difference"):
+        compare_two(a, other, labels=("a", "o"))
+    moved = run_of([[1.0, 2.0, 4.0]], provenance=written(label="Δ", at="S2"), metric="Δ")
+    found = compare_two(a, moved, labels=("a", "m"))
+    assert [(each.name, each.a, each.b) for each in found.differing] == [("metric.at", "END", "S2")]
+    assert "'Δ' is not the same measure in both runs: at END and S2" in found.warnings
+
+
+def test_settings_that_differ_late_in_a_long_text_are_told():
+    texts = [json.dumps([{"clean": "a" * 200 + end}]) for end in ("x", "y")]
+    specs = [{"settings": {"spec": {"prompts": {"pairs": text}, "intervention": {"draws": n, "source": "resample"}}}}
+             for text, n in zip(texts, (4, 8), strict=True)]  # fmt: skip
+    a, b = (run_of([[1.0, 2.0]], provenance=spec) for spec in specs)
+    pairs, draws = compare_two(a, b).differing
+    assert (pairs.name, pairs.a[0], pairs.b[0]) == ("prompts.pairs", "…", "…")
+    assert ("x" in pairs.a, "y" in pairs.b, len(pairs.a) <= 80) == (True, True, True)
+    assert (draws.name, draws.a, draws.b) == ("intervention.draws", "4", "8")
+    a, b = (run_of([[1.0, 2.0]], provenance={"prompts_sha256": each * 64}) for each in "ab")
+    assert [(d.name, d.a) for d in compare_two(a, b).differing] == [("prompts", "a" * 12)]
+
+
+def test_from_one_base_to_the_other_shares_of_the_gap_are_compared():
+    """Noising and denoising have opposite signs by definition."""
+    noising, denoising = (Intervention(base=base) for base in (BaseRun.CLEAN, BaseRun.CORRUPTED))
+    values = np.array([[-1.0, -1.1, -0.9, -1.0], [-3.0, -2.8, -3.1, -3.1], [-0.2, -0.3, -0.1, -0.2]])
+    a, b = run_of(values, edges(3, noising)), run_of(-values, edges(3, denoising), gap=4.0)
+    found = compare_two(a, b)
+    assert (found.across, found.quantity) == (("base",), "normalized")
+    assert found.agreement.spearman.value == pytest.approx(1)
+    assert [row.difference for row in found.rows] == pytest.approx([0, 0, 0], abs=1e-12)
+    plain = compare_two(a, b, quantity="effect")
+    assert (plain.quantity, plain.agreement.spearman.value) == ("effect", pytest.approx(-1))
+    assert any("opposite signs by definition" in warning for warning in plain.warnings)
+
+
+def test_names_say_what_is_measured_otherwise():
+    """Two experiments that differ in their path alone have the same arrow."""
+    direct = edge("a0.h0", "a2.h0<v>")
+    through = replace(direct, how=Intervention(path=PathKind.THROUGH_MLPS))
+    alone = replace(edge("a0.h1", "a2.h0<v>"), how=Intervention(path=PathKind.THROUGH_MLPS))
+    claims = [direct, through, edge("a0.h2", "a2.h0<v>")]
+    values = np.arange(12.0).reshape(3, 4)
+    text = report(compare_two(run_of(values, claims), run_of(values[[0, 1]], [direct, through])), top=9)
+    assert len([line for line in text.splitlines() if line.startswith("a0.h0 → a2.h0<v>  ")]) == 1
+    assert len([line for line in text.splitlines() if line.startswith("a0.h0 → a2.h0<v> (through-mlps)  ")]) == 1
+    assert "path: direct, where nothing else is said" in text
+    text = report(compare_two(run_of(values, claims), run_of(values[:2], [direct, alone])), top=9)
+    assert "a0.h1 → a2.h0<v> (through-mlps)" in text
+
+
+def test_pictures_of_shares_say_what_a_share_is():
+    a, b = run_of([[-1.0, -1.2, -0.9], [-2.0, -2.1, -1.9]]), run_of([[-1.5, -1.2, -1.9], [-2.0, -2.4, -1.9]])
+    pages = [svg(scene) for scene in scenes(compare_two(a, b, quantity="normalized"))]
+    for page in pages[:2]:
+        assert "positive: patching moves logit_diff towards the other prompt" in page
+        assert "raises" not in page
+        assert "normalized effect = mean effect / mean gap" in page
+    assert "Differences of normalized effects" in pages[2]
 
 
 def test_unknown_words_are_refused_with_the_nearest():
@@ -641,7 +745,9 @@ def test_more_than_two_make_a_matrix():
     assert found.spearman(2, 0) == compare_two(runs[0], runs[2], labels=("a", "c")).agreement.spearman
     assert found.spearman(1, 1).value == 1
     text = matrix_report(found, 2)
-    assert text.splitlines()[0].endswith("over 6 matched experiments, 95 % intervals")
+    assert text.splitlines()[0].endswith(
+        "over 6 matched experiments; in brackets: 2.5 to 97.5 % of what resampled prompts give"
+    )
     assert len(found.to_frame()) == 18
     assert len(multiples(found)) == 3
     assert picture(found).title == "Rank correlation of effects"

@@ -79,9 +79,9 @@ def compare(
     runs, names = gather(
         what, labels=label, overrides=set_ or (), estimate=estimate, out=out, replace=force, watch=watch
     )
-    for run in runs:
+    for run, name in zip(runs, names, strict=True):
         for warning in run.warnings:
-            _warn(warning, warned)
+            _warn(f"{name}: {warning}", warned)
     options = {"metric": metric, "by": match, "quantity": of}
     with ProgressBar("", verb="resampling prompts") as progress:
         if len(runs) == 2:

@@ -3,10 +3,13 @@
 Correlations are over the matched experiments: these are what is asked about, and are not resampled. What is resampled
 are prompt pairs (whole clusters where pairs have clusters), of which all effects are means: in paired runs the same
 pairs for both, otherwise each run's own. Intervals are the 2.5 and 97.5 percentiles of what the resamples give
-(Efron 1979), widened to hold the value itself: they say by how much it depends on the prompts that were drawn.
+(Efron 1979), widened to hold the value itself: they say by how much it depends on the prompts that were drawn. They
+are no confidence intervals of what infinitely many prompts would give: noise of the means makes ranks less alike than
+the effects themselves are, and resampling adds to that. Of fewer than SMALLEST_BOOTSTRAP pairs (or clusters) there are
+none.
 
-Noise of the means makes ranks less alike than the effects themselves are, and resampling does not take that back. How
-much so can be read from `halves`: the rank correlation of a run with itself, between two halves of its prompts.
+What noise alone takes can be read from `halves`, the rank correlation between two halves of a run's prompts: two
+samples as large as the run's own agree by about 2h / (1 + h) (Spearman and Brown 1910).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.comparing.records import Agreement, Correlation
-from circuitgraph.stats.intervals import Floats, cluster_codes
+from circuitgraph.stats.intervals import SMALLEST_BOOTSTRAP, Floats, cluster_codes
 from circuitgraph.stats.ranks import kendall_of, overlaps, pearson_rows, ranked, spearman_of
 
 RESAMPLES = 1000
@@ -54,7 +57,7 @@ def agreement(
     units = len(means[0])
     if resamples is None:
         resamples = int(np.clip(MOST_NUMBERS // max(units, 1), FEWEST, RESAMPLES))
-    if min(_units(each)[0].shape[0] for each in (a, b)) < 2 or units < 2:
+    if min(_units(each)[0].shape[0] for each in (a, b)) < SMALLEST_BOOTSTRAP or units < 2:
         resamples = 0
     whole = _correlations(means[0][None], means[1][None])[:, 0]
     blocks: list[Floats] = []

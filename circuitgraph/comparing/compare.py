@@ -10,6 +10,7 @@ import numpy as np
 from circuitgraph.comparing.agreement import Pairs, agreement
 from circuitgraph.comparing.differences import Difference, paired, unpaired
 from circuitgraph.comparing.match import Match, match
+from circuitgraph.comparing.metric import as_in, chosen
 from circuitgraph.comparing.records import Comparison, Comparisons, Quantity
 from circuitgraph.comparing.rows import Measured, alone, matched_rows, measured
 from circuitgraph.comparing.sample import Clusters, joint_clusters, same_pairs, shared_prompts
@@ -42,7 +43,7 @@ def compare_two(
         labels: what the runs are called; their names if not given.
         metric: the first metric of A if not given.
         by: `address`, `group` or `auto`: by address where the architectures are the same.
-        quantity: `effect`, `normalized` or `auto`: normalized where the architectures differ.
+        quantity: `effect`, `normalized` or `auto`: normalized where the architectures differ, or the base.
         resamples: of the prompts, for the intervals of correlations.
         progress: called with (steps done, steps in all).
 
@@ -51,13 +52,18 @@ def compare_two(
     """
     named = labels or distinct_labels([a, b])
     names = (named[0], named[1])
-    metric = _metric(a, b, names, metric)
+    metric = metric or a.metrics[0]
+    b = as_in(b, a, metric)
+    unlike_metric, unsure = chosen(a, b, names, metric)
     found = match(a, b, names, by)
     sides = (
         measured(a, [left for left, _ in found.both], metric),
         measured(b, [right for _, right in found.both], metric),
     )
-    of, doubts = _quantity(quantity, bool(shapes_differ(a.graph.shape, b.graph.shape)), sides, names)
+    unlike = "units of two models may differ" if shapes_differ(a.graph.shape, b.graph.shape) else ""
+    if "base" in found.across:
+        unlike = "effects on the clean and on the corrupted prompt have opposite signs by definition"
+    of, doubts = _quantity(quantity, unlike, sides, names)
     values = [side.per_pair(of) for side in sides]
     together = _paired(a, b, found)
     whole = bool(together.all())
@@ -82,9 +88,9 @@ def compare_two(
             resamples=resamples,
             progress=progress,
         ),
-        differing=differing(a, b),
+        differing=(*differing(a, b), *unlike_metric),
         across=found.across,
-        warnings=(*found.warnings, *doubts, *_sample_warnings(a, b, names, together)),
+        warnings=(*found.warnings, *unsure, *doubts, *_sample_warnings(a, b, names, together)),
     )
 
 
@@ -107,6 +113,7 @@ def compare_all(
         raise InputError(f"compare takes at least two runs, not {len(runs)}")
     names = tuple(labels or distinct_labels(runs))
     metric = metric or runs[0].metrics[0]
+    runs = [as_in(run, runs[0], metric) for run in runs]
     pairs: dict[tuple[int, int], Comparison] = {}
     number = len(runs) * (len(runs) - 1) // 2
     for step, (i, j) in enumerate(combinations(range(len(runs)), 2)):
@@ -136,22 +143,18 @@ def distinct_labels(runs: Sequence[RunResult]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _metric(a: RunResult, b: RunResult, labels: tuple[str, str], metric: str | None) -> str:
-    metric = metric or a.metrics[0]
-    for run, name in ((a, labels[0]), (b, labels[1])):
-        if metric not in run.metrics:
-            raise InputError(f"'{metric}' is no metric of '{name}'{did_you_mean(metric, run.metrics)}")
-    return metric
-
-
 def _quantity(
-    wanted: str, shapes: bool, sides: tuple[Measured, Measured], labels: tuple[str, str]
+    wanted: str, unlike: str, sides: tuple[Measured, Measured], labels: tuple[str, str]
 ) -> tuple[Quantity, list[str]]:
-    """What is compared, and a warning where that is not what should be."""
+    """What is compared, and a warning where that is not what should be.
+
+    Args:
+        unlike: why effects as they are should not be compared; "" = they may be.
+    """
     if wanted not in QUANTITIES:
         raise InputError(f"'{wanted}' is nothing to compare{did_you_mean(wanted, QUANTITIES)}")
-    if wanted == Quantity.EFFECT or (wanted == "auto" and not shapes):
-        return Quantity.EFFECT, []
+    if wanted == Quantity.EFFECT or (wanted == "auto" and not unlike):
+        return Quantity.EFFECT, [unlike] if unlike.startswith("effects") else []
     missing = [name for name, side in zip(labels, sides, strict=True) if np.isnan(side.shares.value).any()]
     if not missing:
         return Quantity.NORMALIZED, []
@@ -160,7 +163,7 @@ def _quantity(
         "it has no other prompt, or its gap is not clearly different from 0"
     )
     if wanted == "auto":
-        return Quantity.EFFECT, [f"{why}; so effects are compared as they are, and units of two models may differ"]
+        return Quantity.EFFECT, [f"{why}; so effects are compared as they are, and {unlike}"]
     raise InputError(f"{why}; compare effects in the metric's own units: --of {Quantity.EFFECT}")
 
 

@@ -45,12 +45,12 @@ def standing(found: Comparison) -> Standing:
         sender, receiver = ends.get(row.key, (None, None))
         if sender is None:
             continue
-        at = _position(row.sender_position)
+        at, how = _position(row.sender_position), found.a.graph.by_id[row.ids_a[0]].how
         if receiver is None:
-            claims[row.key] = NodeClaim((Address(nodes[sender], (), at),), label=row.label)
+            claims[row.key] = NodeClaim((Address(nodes[sender], (), at),), how, label=row.label)
         elif level[sender] < level[receiver]:
             end = Address(nodes[receiver], _ports(row.receiver), _position(row.receiver_position))
-            claims[row.key] = EdgeClaim((Address(nodes[sender], (), at),), (end,), label=row.label)
+            claims[row.key] = EdgeClaim((Address(nodes[sender], (), at),), (end,), how, label=row.label)
     shape = ModelShape(layers=max(level.values(), default=0) + 2, heads=len(names) + 1, kv_heads=len(names) + 1)
     members = tuple(
         Group(name, (Address(nodes[name]),), label=groups[name].label, note=groups[name].note)

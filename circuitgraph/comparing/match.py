@@ -54,8 +54,6 @@ def match(a: RunResult, b: RunResult, labels: tuple[str, str], wanted: str = "au
     both = tuple((unit, right[key]) for key, unit in left.items() if _counterpart(unit, right))
     if not both:
         raise InputError(_nothing(labels, (left, right), by, shapes))
-    if by is By.GROUP:
-        warnings += _joint_warnings(both)
     prints = [run.provenance.get("model_fingerprint") for run in (a, b)]
     if by is By.ADDRESS and not shapes and None not in prints and prints[0] != prints[1]:
         warnings.append(
@@ -112,12 +110,3 @@ def _nothing(labels: tuple[str, str], units: Sequence[Mapping[str, Unit]], by: B
 def _some(units: Mapping[str, Unit]) -> str:
     shown = [f"{unit.label} ({unit.why})" if unit.why else unit.label for unit in units.values()]
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3:,} more" if len(shown) > 3 else "")
-
-
-def _joint_warnings(both: Sequence[tuple[Unit, Unit]]) -> list[str]:
-    """Where one side patches members together and the other one by one."""
-    found = [a.label for a, b in both if a.joint != b.joint]
-    if not found:
-        return []
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return [f"{found[0]}{more}: members are patched together in one run and one by one in the other"]

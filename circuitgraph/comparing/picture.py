@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from circuitgraph.comparing.groups import standing
 from circuitgraph.comparing.records import Alone, By, Comparison, Comparisons, Correlation, Matched, Quantity
-from circuitgraph.comparing.text import letters
+from circuitgraph.comparing.text import RESAMPLED, letters
 from circuitgraph.drawing import Scene
 from circuitgraph.drawing.beside import beside
 from circuitgraph.drawing.compared import Name, Side, compared
@@ -45,17 +45,19 @@ def scenes(found: Comparison) -> tuple[Scene, Scene, Scene]:
         id_: f"{letter}: {label}" for letter, label, ids in zip("AB", found.labels, alone, strict=True) for id_ in ids
     }
     difference = [_difference(row, stage.ids[row.key]) for row in found.rows if row.key in stage.ids]
+    shares = found.quantity is Quantity.NORMALIZED
     graphs = [
         Side(
             f"{letter}  {label}",
             [*_side(found, stage, which), *_own(found, run, alone[which])],
-            graph=run.graph,
+            graph=run.graph if found.across else None,
             subtitle=_counted(found),
+            shares=shares,
         )
         for which, (letter, label, run) in enumerate(zip("AB", found.labels, (found.a, found.b), strict=True))
     ]
     subtitle = f"{_paired(found)} {_counted(found)}".strip()
-    sides = [*graphs, Side("B − A", difference, difference=True, only_in=only_in, subtitle=subtitle)]
+    sides = [*graphs, Side("B − A", difference, difference=True, only_in=only_in, subtitle=subtitle, shares=shares)]
     a, b, subtracted = _drawn(stage, sides)
     return a, b, subtracted
 
@@ -91,7 +93,7 @@ def matrix_scene(found: Comparisons) -> Scene:
         letters(len(found.labels)),
         found.labels,
         title="Rank correlation of effects",
-        subtitle=f"{found.metric}, Spearman over matched experiments, 95 % intervals",
+        subtitle=f"{found.metric}, Spearman over matched experiments; {RESAMPLED}",
     )
 
 
@@ -104,9 +106,12 @@ def multiples(found: Comparisons) -> tuple[Scene, ...]:
     if not ids:
         return ()
     stage = Stage(stage.graph.only(ids.values()), ids, stage.positions, stage.names, stage.layers)
-    sides = [Side(f"A  {found.labels[0]}", _side(pairs[0], stage, 0), graph=pairs[0].a.graph)]
-    for letter, pair in zip(letters(len(found.labels))[1:], pairs, strict=True):
-        sides.append(Side(f"{letter}  {pair.labels[1]}", _side(pair, stage, 1), graph=pair.b.graph))
+    shares = pairs[0].quantity is Quantity.NORMALIZED
+    told = [pair.b.graph if pair.across else None for pair in pairs]
+    first = pairs[0].a.graph if any(told) else None
+    sides = [Side(f"A  {found.labels[0]}", _side(pairs[0], stage, 0), graph=first, shares=shares)]
+    for letter, pair, graph in zip(letters(len(found.labels))[1:], pairs, told, strict=True):
+        sides.append(Side(f"{letter}  {pair.labels[1]}", _side(pair, stage, 1), graph=graph, shares=shares))
     return _drawn(stage, sides)
 
 
@@ -134,9 +139,7 @@ def _paired(found: Comparison) -> str:
 
 def _counted(found: Comparison) -> str:
     """What a group's arrows and boxes say."""
-    return (
-        "" if found.by is By.ADDRESS else "Means over the experiments between two groups. ×1 | ×3: members in A and B."
-    )
+    return "" if found.by is By.ADDRESS else "Means over the experiments between two groups. ×: members (in A | in B)."
 
 
 def _drawn(stage: Stage, sides: Sequence[Side]) -> tuple[Scene, ...]:
@@ -152,7 +155,7 @@ def _side(found: Comparison, stage: Stage, which: int) -> list[Row]:
         if each.key in stage.ids:
             own = known[(each.ids_a, each.ids_b)[which][0]]
             numbers = (each.a, each.a_low, each.a_high) if which == 0 else (each.b, each.b_low, each.b_high)
-            rows.append(_row(stage.ids[each.key], each.label, _named(found), numbers, own))
+            rows.append(_row(stage.ids[each.key], each.label, found.metric, numbers, own))
     return rows
 
 
@@ -161,12 +164,12 @@ def _own(found: Comparison, run: RunResult, ids: Iterable[str]) -> list[Row]:
     wanted = set(ids)
     rows = [row for row in run.rows if row.metric == found.metric and row.id in wanted]
     if found.quantity is Quantity.EFFECT:
-        return [_row(row.id, row.label, _named(found), (row.effect, row.ci_low, row.ci_high), row) for row in rows]
+        return [_row(row.id, row.label, found.metric, (row.effect, row.ci_low, row.ci_high), row) for row in rows]
     return [
         _row(
             row.id,
             row.label,
-            _named(found),
+            found.metric,
             (row.normalized_effect, row.normalized_ci_low, row.normalized_ci_high),
             row,
         )
@@ -178,10 +181,6 @@ def _own(found: Comparison, run: RunResult, ids: Iterable[str]) -> list[Row]:
 def _alone_ids(items: Sequence[Alone], stage: Stage) -> list[str]:
     """Of experiments that one run alone has, those that are in the graph."""
     return [id_ for item in items for id_ in item.ids if id_ in stage.graph.by_id]
-
-
-def _named(found: Comparison) -> str:
-    return f"normalized {found.metric}" if found.quantity is Quantity.NORMALIZED else found.metric
 
 
 def _difference(each: Matched, id_: str) -> Row:

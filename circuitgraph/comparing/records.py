@@ -104,6 +104,9 @@ class Matched:
     q_b: float | None
     flipped: bool
     """Whether the two have opposite signs."""
+    executor_a: str
+    """What measured it, or estimated it (`eap` …)."""
+    executor_b: str
     ids_a: tuple[str, ...]
     ids_b: tuple[str, ...]
 
@@ -130,13 +133,20 @@ class Alone:
     ci_low: float | None
     ci_high: float | None
     ids: tuple[str, ...]
+    path: str | None = None
+    base: str | None = None
+    source: str | None = None
     why: str | None = None
     """Why it has no counterpart, where that is not plain: `in no group`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """A correlation over the matched experiments, with a 95 % interval; None = one of the lists does not vary."""
+    """A correlation over the matched experiments; None = one of the lists does not vary.
+
+    `low` and `high`: the 2.5 and 97.5 percentiles of what resampled prompts give (None = too few); no confidence
+    interval of the correlation that infinitely many prompts would give, which noise can put outside it.
+    """
 
     value: float | None
     low: float | None
@@ -158,14 +168,24 @@ class Agreement:
     """Of the absolute values: which experiments matter."""
     kendall_size: Correlation
     overlap: tuple[float, ...]
-    """At k = 1 … n: the share of the k largest by size of one run that are among the k largest of the other."""
+    """At k = 1 … n: the share of the k largest by size of one run that are among the k largest of the other; of
+    equal sizes each has its part of the places that are left."""
 
     halves_a: float | None
-    """Spearman between means over two halves of A's prompts: what A's own noise leaves of a correlation of 1."""
+    """Spearman between means over two halves of A's prompts, the mean over many ways to halve them: see `repeat`."""
     halves_b: float | None
     halves_size_a: float | None
     """The same of absolute values."""
     halves_size_b: float | None
+
+    @staticmethod
+    def repeat(halves: float | None) -> float | None:
+        """What two samples of a run's own size would agree by, told by its halves: 2h / (1 + h).
+
+        Spearman and Brown (1910). Two runs on *different* prompts that do the same are expected to agree as much;
+        runs on the same prompts share noise, and may agree more.
+        """
+        return halves if halves is None or halves <= 0 else 2 * halves / (1 + halves)
 
     def chance(self, k: int) -> float:
         """What the overlap at k is expected to be for two orders that have nothing to do with each other: k / n."""
@@ -224,10 +244,11 @@ class Comparison(Interactive):
         return tuple(row for row in self.ranked() if row.clearly_flipped)
 
     def to_frame(self) -> pandas.DataFrame:
-        """One line per matched experiment, columns as the fields of `Matched`."""
+        """One line per matched experiment: `run_a`, `run_b`, `quantity` (of `a` and `b`), the fields of `Matched`."""
         import pandas
 
-        return pandas.DataFrame([asdict(row) for row in self.rows])
+        about = {"run_a": self.labels[0], "run_b": self.labels[1], "quantity": self.quantity.value}
+        return pandas.DataFrame([about | asdict(row) for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
         """All of it but the runs themselves, as plain data."""
@@ -274,16 +295,10 @@ class Comparisons(Interactive):
         return self.pairs[min(i, j), max(i, j)].agreement.spearman
 
     def to_frame(self) -> pandas.DataFrame:
-        """All comparisons below each other; columns `run_a` and `run_b` first."""
+        """All comparisons below each other."""
         import pandas
 
-        frames = []
-        for (i, j), found in self.pairs.items():
-            frame = found.to_frame()
-            frame.insert(0, "run_a", self.labels[i])
-            frame.insert(1, "run_b", self.labels[j])
-            frames.append(frame)
-        return pandas.concat(frames, ignore_index=True)
+        return pandas.concat([found.to_frame() for found in self.pairs.values()], ignore_index=True)
 
     def to_json(self) -> dict[str, Any]:
         """All comparisons as plain data."""

@@ -29,6 +29,8 @@ class Measured:
 
     units: Sequence[Unit]
     sample: Sample
+    executors: Sequence[str]
+    """What measured each unit, or estimated it; several are joined by a comma."""
     known: Sequence[Row | None]
     """The run's own row of each unit; None where a unit is several experiments."""
     shares: Shares
@@ -66,7 +68,8 @@ def measured(run: RunResult, units: Sequence[Unit], metric: str) -> Measured:
     rows = {row.id: row for row in run.rows if row.metric == metric}
     known = [rows[unit.ids[0]] if len(unit.ids) == 1 else None for unit in units]
     found = sample(run, units, metric)
-    return Measured(units, found, known, shares(found, known))
+    executors = [", ".join(sorted({rows[id_].executor for id_ in unit.ids})) for unit in units]
+    return Measured(units, found, executors, known, shares(found, known))
 
 
 def matched_rows(
@@ -130,6 +133,7 @@ def _side(
         f"experiments_{letter}": len(unit.ids),
         f"rank_{letter}": int(ranks[i]),
         f"q_{letter}": None if known is None else known.q_value,
+        f"executor_{letter}": side.executors[i],
         f"ids_{letter}": unit.ids,
     }
 
@@ -149,6 +153,9 @@ def _alone(unit: Unit, rows: Sequence[Row]) -> Alone:
         ci_low=None if one is None else one.ci_low,
         ci_high=None if one is None else one.ci_high,
         ids=unit.ids,
+        path=unit.path,
+        base=unit.base,
+        source=unit.source,
         why=unit.why,
     )
 

@@ -21,12 +21,21 @@ SIZES = ("layers", "heads", "kv_heads", "d_model", "d_head", "d_mlp", "mlps", "p
 """Of a model's shape, what decides which nodes there are and what they are; not how many words it knows."""
 
 
+LONGEST = 80
+"""Characters of a value that are told."""
+
+
 def differing(a: RunResult, b: RunResult) -> tuple[Differs, ...]:
     """Every setting of which the two runs have different values."""
     left, right = dict(settings_of(a)), dict(settings_of(b))
     names = dict.fromkeys([*left, *right])
-    found = [Differs(name, left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)]
-    return tuple(found) if any(item.name == "model" for item in found) else (*_weights(a, b), *found)
+    pairs = [(name, left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)]
+    found = [Differs(name, *_told(*values)) for name, *values in pairs]
+    if not any(item.name == "model" for item in found):
+        found = [*_weights(a, b), *found]
+    if not any(item.name.startswith("prompts") for item in found):
+        found += _prompts(a, b)
+    return tuple(found)
 
 
 def shapes_differ(a: ModelShape, b: ModelShape) -> tuple[str, ...]:
@@ -57,8 +66,9 @@ def settings_of(result: RunResult) -> Iterator[tuple[str, str]]:
     for section, value in spec.items():
         if section not in {*NOT_COMPARED, "prompts", "intervention", "metrics", "metric"}:
             yield from _flat(section, value)
-    if reference := (spec.get("intervention") or {}).get("reference"):
-        yield from _flat("intervention.reference", reference)
+    for key, value in (spec.get("intervention") or {}).items():
+        if key not in HOW[:3]:  # told above, as the experiments have them
+            yield from _flat(f"intervention.{key}", value)
     for name in ("executor", "dtype", "device"):
         if record.get(name) is not None:
             yield name, str(record[name])
@@ -93,10 +103,30 @@ def _values(result: RunResult, name: str) -> str:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """`prompts.generator.n` and its value; lists as JSON, long ones cut."""
+    """`prompts.generator.n` and its value; lists as JSON."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(f"{name}.{key}", inner)
         return
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    yield name, text if len(text) <= 80 else f"{text[:77]}…"
+    yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _told(a: str | None, b: str | None) -> tuple[str | None, str | None]:
+    """Two values that differ; of long ones a part in which they do."""
+    if max(len(a or ""), len(b or "")) <= LONGEST or a is None or b is None:
+        return tuple(None if each is None else _cut(each, 0) for each in (a, b))  # type: ignore[return-value]  # two
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return _cut(a, max(0, same - LONGEST // 2)), _cut(b, max(0, same - LONGEST // 2))
+
+
+def _cut(text: str, start: int) -> str:
+    text = text if start == 0 else f"…{text[start:]}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _prompts(a: RunResult, b: RunResult) -> list[Differs]:
+    """Prompts that differ though no setting says so: those of a file that was changed."""
+    prints = [run.provenance.get("prompts_sha256") for run in (a, b)]
+    if None in prints or prints[0] == prints[1]:
+        return []
+    return [Differs("prompts", *(str(each)[:12] for each in prints))]

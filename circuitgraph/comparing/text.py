@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from circuitgraph.comparing.records import Alone, By, Comparison, Comparisons, Correlation, Differs, Matched, Quantity
+from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
 from circuitgraph.spec.model import EstimateMethod
 from circuitgraph.tables import aligned
 
@@ -13,6 +15,7 @@ AT = (1, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 """The k at which the overlap is printed."""
 LISTED = 8
 """Experiments of only one run, and flips, that are printed."""
+RESAMPLED = "in brackets: 2.5 to 97.5 % of what resampled prompts give"
 MEASURED_BY = {
     "bootstrap-t": "of differences within prompt pairs (studentised bootstrap)",
     "cluster-t": "of differences within prompt pairs, cluster-robust",
@@ -24,7 +27,10 @@ MEASURED_BY = {
 def report(found: Comparison, top: int) -> str:
     """The whole text; `top` lines of the table."""
     parts = [_what(found), _table(found, top), _agreement(found), _flips(found)]
-    parts += [_alone(found.labels[0], found.only_a), _alone(found.labels[1], found.only_b)]
+    named = _Namer(found)
+    parts += [
+        _alone(label, each, named) for label, each in zip(found.labels, (found.only_a, found.only_b), strict=True)
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -32,16 +38,23 @@ def matrix_report(found: Comparisons, top: int) -> str:
     """The matrix of rank correlations, and every run against the first."""
     named = [f"{letter} {label}" for letter, label in zip(letters(len(found.labels)), found.labels, strict=True)]
     head = ("Spearman", *letters(len(named)))
+    matched = sorted({pair.agreement.n for pair in found.pairs.values()})
     lines: list[tuple[str, ...]] = [head]
     for i, name in enumerate(named):
-        cells = ["1" if i == j else _correlation(found.spearman(i, j)) for j in range(len(named))]
-        lines.append((one_line(name), *cells))
-    matched = sorted({pair.agreement.n for pair in found.pairs.values()})
+        lines.append((one_line(name), *(_cell(found, i, j, several=len(matched) > 1) for j in range(len(named)))))
     over = f"{matched[0]:,}" if len(matched) == 1 else f"{matched[0]:,} to {matched[-1]:,}"
-    intro = f"{found.metric}: rank correlation of effects over {over} matched experiments, 95 % intervals"
+    intro = f"{found.metric}: rank correlation of effects over {over} matched experiments; {RESAMPLED}"
     parts = ["\n".join([intro, "", *aligned(lines, right=range(1, len(head)))])]
     parts += [f"{'—' * 30}\n\n{report(each, top)}" for each in found.first]
     return "\n\n".join(parts)
+
+
+def _cell(found: Comparisons, i: int, j: int, *, several: bool) -> str:
+    """A cell of the matrix, with the number of matched experiments where that is not the same for all."""
+    if i == j:
+        return "1"
+    over = f" of {found.pairs[min(i, j), max(i, j)].agreement.n:,}" if several else ""
+    return f"{_correlation(found.spearman(i, j))}{over}"
 
 
 def letters(count: int) -> list[str]:
@@ -98,14 +111,15 @@ def _difference(found: Comparison) -> str:
     mean = " (mean per experiment)" if found.by is By.GROUP else ""
     pairs = {(row.n_a, row.n_b) for row in found.rows}
     counted = ", ".join(f"{a}" if a == b else f"{a} and {b}" for a, b in sorted(pairs))
+    counted += " pair" if pairs == {(1, 1)} else " pairs"
     how = {True: "paired", False: "unpaired", None: "paired where the prompts are the same"}[found.paired]
     ways = [MEASURED_BY[name] for name in dict.fromkeys(row.interval for row in found.rows) if name in MEASURED_BY]
     said = f": {'; '.join(ways)}" if ways else ""
-    return f"{one_line(found.metric)}: difference = B − A of the {of}{mean}; {how}, {counted} pairs{said}"
+    return f"{one_line(found.metric)}: difference = B − A of the {of}{mean}; {how}, {counted}{said}"
 
 
 def _table(found: Comparison, top: int) -> str:
-    ranked = found.ranked()
+    ranked, named = found.ranked(), _Namer(found)
     largest = max(max(abs(row.difference), abs(row.a), abs(row.b)) for row in ranked)
     decimals = 4 if largest == 0 else min(max(4 - math.floor(math.log10(largest)), 0), 15)
     grouped = found.by is By.GROUP
@@ -113,7 +127,7 @@ def _table(found: Comparison, top: int) -> str:
     lines: list[tuple[str, ...]] = [head]
     for row in ranked[:top]:
         counts = (str(row.experiments_a), str(row.experiments_b)) if grouped else ()
-        lines.append((_name(row), *counts, *_cells(row, decimals)))
+        lines.append((named(row), *counts, *_cells(row, decimals)))
     shown = aligned(lines, right=range(1, len(head) - 1))
     if len(ranked) > top:
         shown.append(f"… {len(ranked) - top:,} more")
@@ -122,16 +136,39 @@ def _table(found: Comparison, top: int) -> str:
             "sign flips of differences" if found.paired else "Welch's t" if found.paired is False else "each its test"
         )
         shown.append(f"q = p-value ({test}) after Benjamini–Hochberg over the matched experiments")
+        if any(row.q_value is not None and row.q_value < 0.05 and not row.significant for row in ranked):
+            shown.append("where q is small and the interval contains 0, differences are skewed: trust the interval")
+    shown += [f"{name}: {value}, where nothing else is said" for name, value in named.usual.items()]
     return "\n".join(shown)
 
 
-def _name(row: Matched) -> str:
-    arrow = row.key.partition(" ")[2]
-    return one_line(row.label if row.label == arrow or arrow.startswith(row.label) else f"{row.label}: {arrow}")
+class _Namer:
+    """What experiments are called in the text: label, arrow where that is another, and settings that are not usual."""
+
+    def __init__(self, found: Comparison) -> None:
+        self.usual = usual_settings(map(_settings, (*found.rows, *found.only_a, *found.only_b)))
+
+    def __call__(self, each: Matched | Alone) -> str:
+        arrow = _TOLD.sub("", each.key.partition(" ")[2])
+        name = each.label if each.label == arrow or arrow.startswith(each.label) else f"{each.label}: {arrow}"
+        unusual = [*unusual_settings(_settings(each), self.usual).values()]
+        unusual += [f"receivers: {how}" for how in _RECEIVERS.findall(each.key)]
+        return one_line(f"{name} ({', '.join(unusual)})" if unusual else name)
+
+
+_TOLD = re.compile(r" \((?:path|base|source|receivers): .*\)")
+"""How it is measured, as a key tells it."""
+_RECEIVERS = re.compile(r"[(,] ?receivers: (\w+)[,)]")
+
+
+def _settings(each: Matched | Alone) -> dict[str, str]:
+    return {name: value for name in SETTINGS if (value := getattr(each, name)) is not None}
 
 
 def _cells(row: Matched, decimals: int) -> tuple[str, ...]:
     remarks = ["contains 0"] if row.ci_low is not None and not row.significant else []
+    if row.significant and all(abs(x or 0.0) < 0.5 * 10**-decimals for x in (row.ci_low, row.ci_high)):
+        remarks.append("rounds to 0")
     if row.clearly_flipped:
         remarks.append("sign flips")
     return (
@@ -155,9 +192,11 @@ def _agreement(found: Comparison) -> str:
     halves = (whole.halves_a, whole.halves_size_a), (whole.halves_b, whole.halves_size_b)
     for letter, values in zip("AB", halves, strict=True):
         if any(value is not None for value in values):
-            shown = ("–" if value is None else f"{value:+.2f}" for value in values)
-            cells.append((f"Spearman, two halves of {letter}'s own prompts", *shown))
+            shown = ("–" if value is None else f"{value:+.2f}" for value in map(whole.repeat, values))
+            cells.append((f"Spearman, {letter} with a repeat of it on other prompts", *shown))
     lines = aligned(cells, right=())
+    if whole.resamples:
+        lines.append(RESAMPLED[:1].upper() + RESAMPLED[1:] + "; a repeat is judged by halves of the prompts")
     at = [k for k in AT if k < whole.n]
     if at:
         shares = ", ".join(f"{whole.overlap[k - 1]:.0%} at {k} ({whole.chance(k):.0%})" for k in at)
@@ -179,18 +218,22 @@ def _flips(found: Comparison) -> str:
     flips = found.flips()
     if not flips:
         return ""
-    lines = [("sign flips", "A", "B")]
-    lines += [(_name(row), f"{row.a:+.4g}", f"{row.b:+.4g}") for row in flips[:LISTED]]
+    lines, named = [("sign flips", "A", "B")], _Namer(found)
+    lines += [(named(row), f"{row.a:+.4g}", f"{row.b:+.4g}") for row in flips[:LISTED]]
     return "\n".join([*aligned(lines, right=(1, 2)), *_more(len(flips))])
 
 
-def _alone(label: str, items: Sequence[Alone]) -> str:
+def _alone(label: str, items: Sequence[Alone], named: _Namer) -> str:
     if not items:
         return ""
     ranked = sorted(items, key=lambda item: -abs(item.effect))
-    lines = [(f"only in {one_line(label)}", "effect", "")]
-    lines += [(one_line(item.label), f"{item.effect:+.4g}", item.why or "") for item in ranked[:LISTED]]
-    return "\n".join([*aligned(lines, right=(1,)), *_more(len(ranked))])
+    lines = [(f"only in {one_line(label)}", "effect", "95 % interval", "")]
+    lines += [(named(item), f"{item.effect:+.4g}", _between(item), item.why or "") for item in ranked[:LISTED]]
+    return "\n".join([*aligned(lines, right=(1, 2)), *_more(len(ranked))])
+
+
+def _between(item: Alone) -> str:
+    return "–" if item.ci_low is None else f"[{item.ci_low:+.4g}, {item.ci_high:+.4g}]"
 
 
 def _more(count: int) -> list[str]:

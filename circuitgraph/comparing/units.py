@@ -27,6 +27,8 @@ from circuitgraph.nodes import MLP, Address, Attention, Input, Logits, Residual
 HOW = ("path", "base", "source", "receivers")
 """The parts of how a claim is measured, in which runs may differ as a whole."""
 IN_NO_GROUP = "in no group"
+JOINT = " (patched together)"
+"""What one experiment does to several members of a group is no mean of what it does to each."""
 
 Namer = Callable[[Address, str | None], str | None]
 """(address, group that named it) → its name as part of a key; None = it has no counterpart in another model."""
@@ -124,8 +126,10 @@ def by_group(graph: CircuitGraph, told: Collection[str], *, same_nodes: bool, sa
     found: dict[str, Unit] = {}
     for claim in graph.claims:
         unit = _unit(claim, name, told)
+        if unit.joint:
+            unit = replace(unit, key=f"{unit.key}{JOINT}", label=f"{unit.label}{JOINT}")
         if (first := found.get(unit.key)) is not None:
-            unit = replace(first, ids=(*first.ids, *unit.ids), joint=first.joint or unit.joint)
+            unit = replace(first, ids=(*first.ids, *unit.ids))
         found[unit.key] = unit
     return found
 

@@ -73,6 +73,8 @@ class Side:
     subtitle: str = ""
     only_in: Mapping[str, str] = field(default_factory=dict)
     """Of a difference: experiment id → the side that alone has it."""
+    shares: bool = False
+    """Whether effects are normalized."""
 
 
 def compared(
@@ -224,7 +226,7 @@ Mark = Text | Sample | Panel
 def _legend(graph: CircuitGraph, side: Side, found: Finding, area: Rect) -> tuple[tuple[Mark, ...], float]:
     if side.difference:
         return _difference_legend(side, found, area)
-    return legend(graph.only(found.rows.keys()), found, area, told=side.graph)
+    return legend(graph.only(found.rows.keys()), found, area, told=side.graph, shares=side.shares)
 
 
 def _difference_legend(side: Side, found: Finding, area: Rect) -> tuple[tuple[Mark, ...], float]:
@@ -252,6 +254,8 @@ def _difference_legend(side: Side, found: Finding, area: Rect) -> tuple[tuple[Ma
         marks += [Sample(level, None, stroke), Text(x + LENGTH + 6, y, text, KEY, INK)]
         x += wide + 20
     said = "A negative effect that is weaker in B has a positive difference. Same scale of widths in all pictures."
+    if side.shares:
+        said = "Differences of normalized effects = mean effect / mean gap. Same scale of widths in all pictures."
     for line in wrap(said, KEY, area.width, lines=3):
         y += LINE
         marks.append(Text(area.x, y, line, KEY, SOFT_INK))

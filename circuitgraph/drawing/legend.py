@@ -51,17 +51,19 @@ def legend(
     style: Style = Style.PLAIN,
     inside: int = 0,
     told: CircuitGraph | None = None,
+    shares: bool = False,
 ) -> tuple[tuple[Mark, ...], float]:
     """The marks, laid out in lines as wide as `area`, and the y below the last one.
 
     `drawn` are the rows that arrows show, where these are not all; `inside` counts edges within boxes.
     Base, source and path are told of `told`, where the graph's are not those with which it was measured.
+    `shares`: the rows' effects are normalized ones.
     """
     drawn = drawn or found
     y, x = area.y + SIZE, area.x
     rule = ((area.x, area.y - 6), (area.x, area.y - 6), (area.right, area.y - 6), (area.right, area.y - 6))
     marks: list[Mark] = [Sample(rule, None, Stroke(RULE, 1.0))]
-    for samples in [*_samples(graph, found, drawn), *_letters(graph)]:
+    for samples in [*_samples(graph, found, drawn, shares), *_letters(graph)]:
         wide = sum(_room(key) + width(text, SIZE) + SPACE for key, text in samples) - SPACE
         if x > area.x and x + wide > area.right:
             x, y = area.x, y + LINE
@@ -69,7 +71,7 @@ def legend(
             marks += [_sample(x, y - 3.5, key), Text(x + _room(key), y, text, SIZE, INK)]
             x += _room(key) + width(text, SIZE) + SPACE
     y += LINE + 2
-    for line in _packed(_sentences(graph, found, drawn, style, inside, told or graph), area.width):
+    for line in _packed(_sentences(graph, found, drawn, style, inside, told or graph, shares), area.width):
         marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
         y += LINE - 2.5
     return tuple(marks), y - LINE
@@ -107,15 +109,18 @@ def _letters(graph: CircuitGraph) -> list[list[tuple[Key, str]]]:
     return [[(value, f"{name}: {value}")] for name, value in sorted(found)]
 
 
-def _samples(graph: CircuitGraph, found: Finding, drawn: Finding) -> list[list[tuple[Stroke, str]]]:
+def _samples(graph: CircuitGraph, found: Finding, drawn: Finding, shares: bool) -> list[list[tuple[Stroke, str]]]:
     """The kinds of lines that occur, then the scale of widths, which is kept together."""
     if not found.rows:
         return [[(Stroke(NEUTRAL, 1.4), "hypothesised edge, not measured")]]
     seen = {color_of(row) for row in drawn.rows.values()}
     metric = isolated(next(iter(found.rows.values())).metric)
+    up, down = f"patching raises {metric}", f"patching lowers {metric}"
+    if shares:
+        up, down = (f"patching moves {metric} {way} the other prompt" for way in ("towards", "away from"))
     kinds = [
-        (Stroke(POSITIVE, 2.6), f"positive: patching raises {metric}"),
-        (Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: patching lowers {metric}"),
+        (Stroke(POSITIVE, 2.6), f"positive: {up}"),
+        (Stroke(NEGATIVE, 2.6, Dash.DASHED), f"negative: {down}"),
         (Stroke(UNDECIDED, 1.4, Dash.DOTTED), "95 % interval contains 0"),
     ]
     distance = _is_distance(found)
@@ -141,7 +146,7 @@ def _is_distance(found: Finding) -> bool:
 
 
 def _sentences(
-    graph: CircuitGraph, found: Finding, drawn: Finding, style: Style, inside: int, told: CircuitGraph
+    graph: CircuitGraph, found: Finding, drawn: Finding, style: Style, inside: int, told: CircuitGraph, shares: bool
 ) -> list[str]:
     lines = []
     if found.rows:
@@ -150,8 +155,11 @@ def _sentences(
         pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
         name, size = isolated(row.metric), "effect" if _is_distance(found) else "|effect|"
         meaning = f"effect = {name}(patched) − {name}(base)"
+        if shares:
+            meaning = f"normalized effect = mean effect / mean gap between the two prompts, of {name}"
         if row.executor in list(EstimateMethod):
-            meaning = f"effect on {name}, ESTIMATED by {row.executor} from gradients, not measured"
+            what = "normalized effect" if shares else "effect"
+            meaning = f"{what} on {name}, ESTIMATED by {row.executor} from gradients, not measured"
         lines.append(f"{meaning}, mean over n\u00a0=\u00a0{pairs} prompt pair{'' if counts == [1] else 's'}.")
         lines.append(f"Line width is proportional to √{size}.")
         if len(drawn.rows) > drawn.full_ink:

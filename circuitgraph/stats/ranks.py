@@ -26,16 +26,40 @@ def kendall(a: ArrayLike, b: ArrayLike) -> float | None:
 
 
 def overlap(a: ArrayLike, b: ArrayLike, k: int) -> float:
-    """Share of the k largest of one list that are among the k largest of the other; equal numbers in their order."""
-    first, second = (set(np.argsort(-np.asarray(x), kind="stable")[:k].tolist()) for x in (a, b))
-    return len(first & second) / k
+    """Share of the k largest of one list that are among the k largest of the other: see `overlaps`."""
+    return float(overlaps(a, b)[k - 1])
 
 
 def overlaps(a: ArrayLike, b: ArrayLike) -> Floats:
-    """`overlap` at every k from 1 to the length of the lists. [n]"""
-    places = [np.argsort(np.argsort(-np.asarray(x, dtype=np.float64), kind="stable")) for x in (a, b)]
-    count = len(places[0])
-    return np.cumsum(np.bincount(np.maximum(*places), minlength=count)) / np.arange(1, count + 1)
+    """At every k from 1 to n, the share of the k largest of one list that are among the k largest of the other. [n]
+
+    Where the k-th place is shared by equal numbers, each has its part of the places that are left: what is expected
+    if equal numbers are put in order at random, in each list by itself. So lists of zeros overlap as chance does.
+    """
+    x, y = (ranked(-np.asarray(each, dtype=np.float64)[None]) for each in (a, b))
+    first, last = np.concatenate([x.first, y.first]), np.concatenate([x.last, y.last])
+    count = first.shape[1]
+    tied = first != last
+    found = _reached(first[:, ~tied.any(axis=0)].max(axis=0), count)
+    for one, other in ((0, 1), (1, 0)):
+        some = tied[other] & ~tied[one]
+        for run in np.unique(first[other, some]):
+            members = np.flatnonzero(some & (first[other] == run))
+            found += _reached(first[one, members], count) * _part(run, last[other, members[0]], count)
+    runs, sizes = np.unique(np.concatenate([first, last])[:, tied.all(axis=0)], axis=1, return_counts=True)
+    for (first_a, first_b, last_a, last_b), size in zip(runs.T, sizes, strict=True):
+        found += size * _part(first_a, last_a, count) * _part(first_b, last_b, count)
+    return found / np.arange(1, count + 1)
+
+
+def _reached(places: Ints, count: int) -> Floats:
+    """How many of these places are among the k first, for every k from 1 to count."""
+    return np.cumsum(np.bincount(places, minlength=count)).astype(np.float64)
+
+
+def _part(first: int, last: int, count: int) -> Floats:
+    """For every k, the part of the places from first to last that are among the k first."""
+    return np.clip((np.arange(1, count + 1) - first) / (last - first + 1), 0.0, 1.0)
 
 
 def pearson_rows(x: Floats, y: Floats) -> Floats:
