@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -58,4 +59,4 @@ def discover(
     note(f"{found.path} measures on others, {found.held_out}")
     if found.pairs_path is not None:
         note(f"they are in {found.pairs_path}")
-    note(f"next: circuitgraph run {found.path}")
+    note("next: " + shlex.join(["circuitgraph", "run", str(found.path)]))

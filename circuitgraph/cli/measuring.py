@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,7 +112,7 @@ def run(
         note(missing)
     if drawn := api.drawn_part(result, "circuit.svg"):
         note(drawn)
-    note(f"next: circuitgraph render {directory} -o {directory.absolute().name}.png")
+    note("next: " + shlex.join(["circuitgraph", "render", str(directory), "-o", f"{directory.absolute().name}.png"]))
 
 
 @app.command()

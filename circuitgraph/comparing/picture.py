@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from circuitgraph.comparing.groups import standing
 from circuitgraph.comparing.records import Alone, By, Comparison, Comparisons, Correlation, Matched, Quantity
@@ -14,7 +14,7 @@ from circuitgraph.drawing.compared import Name, Side, compared
 from circuitgraph.drawing.matrix import matrix
 from circuitgraph.drawing.scatter import Dot, scatter
 from circuitgraph.errors import InputError
-from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.graph.claims import CircuitGraph, replaced
 from circuitgraph.results.records import Row, RunResult
 
 SMALL_MULTIPLES = 4
@@ -105,7 +105,7 @@ def multiples(found: Comparisons) -> tuple[Scene, ...]:
     ids = {key: id_ for key, id_ in stage.ids.items() if key in shared}
     if not ids:
         return ()
-    stage = Stage(stage.graph.only(ids.values()), ids, stage.positions, stage.names, stage.layers)
+    stage = Stage(_peopled(stage.graph.only(ids.values())), ids, stage.positions, stage.names, stage.layers)
     shares = pairs[0].quantity is Quantity.NORMALIZED
     told = [pair.b.graph if pair.across else None for pair in pairs]
     first = pairs[0].a.graph if any(told) else None
@@ -113,6 +113,14 @@ def multiples(found: Comparisons) -> tuple[Scene, ...]:
     for letter, pair, graph in zip(letters(len(found.labels))[1:], pairs, told, strict=True):
         sides.append(Side(f"{letter}  {pair.labels[1]}", _side(pair, stage, 1), graph=graph, shares=shares))
     return _drawn(stage, sides)
+
+
+def _peopled(graph: CircuitGraph) -> CircuitGraph:
+    """Without the groups that no experiment has a member of."""
+    nodes = {end.node for sender, receiver, _ in graph.arcs() for end in (sender, receiver)}
+    nodes |= {address.node for claim in graph.claims for address in replaced(claim)}
+    groups = (group for group in graph.groups if any(member.node in nodes for member in group.members))
+    return replace(graph, groups=tuple(groups))
 
 
 def stage_of(found: Comparison) -> Stage:

@@ -172,13 +172,16 @@ def _cells(row: Matched, decimals: int) -> tuple[str, ...]:
     if row.clearly_flipped:
         remarks.append("sign flips")
     return (
-        f"{row.a:+.{decimals}f}",
-        f"{row.b:+.{decimals}f}",
-        f"{row.difference:+.{decimals}f}",
-        "–" if row.ci_low is None else f"[{row.ci_low:+.{decimals}f}, {row.ci_high:+.{decimals}f}]",
+        *(_signed(value, decimals) for value in (row.a, row.b, row.difference)),
+        "–" if row.ci_low is None else f"[{_signed(row.ci_low, decimals)}, {_signed(row.ci_high or 0.0, decimals)}]",
         "–" if row.q_value is None else "<0.0001" if row.q_value < 0.00005 else f"{row.q_value:.4f}",
         ", ".join(remarks),
     )
+
+
+def _signed(value: float, decimals: int) -> str:
+    """What is rounded to nothing has no minus."""
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
 
 
 def _agreement(found: Comparison) -> str:
