@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from circuitgraph.checks import check
@@ -66,6 +66,7 @@ def test_where_nothing_is_gained_heads_stand_by_number_and_groups_as_listed() ->
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 60), st.integers(2, 8), st.integers(0, 10**6), st.sampled_from([("",), ("@A", "@B", "")]))
+@example(19, 3, 92, ("",))
 def test_no_order_is_worse_than_the_natural_one_and_columns_stay(
     edges: int, layers: int, seed: int, positions: tuple[str, ...]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,19 @@ from circuitgraph.drawing.scene import Dash, Rect, Text
 from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim, claim_id
 from circuitgraph.nodes import Position, parse
-from tests.render_graphs import GRAPHS, edge, graph, group, inside, ioi, mini, row, rows
+from tests.render_graphs import (
+    DENOISING,
+    GRAPHS,
+    THROUGH_MLPS,
+    edge,
+    graph,
+    group,
+    inside,
+    ioi,
+    mini,
+    row,
+    rows,
+)  # fmt: skip
 from tests.test_docs import script
 
 FIRST, SECOND = group("low", "a0.h1 a0.h10", "Low heads", "what they do"), group("high", "a2.h0 a2.h1")
@@ -66,14 +79,54 @@ def test_an_arrow_shows_the_strongest_whose_interval_leaves_out_0() -> None:
     assert arrow.id == claim_id(claims[1])
     assert (arrow.stroke.color, arrow.stroke.dash) == (NEGATIVE, Dash.DASHED)
     assert [note.texts[0].text for note in picture.notes] == ["−2.00"]
-    first, strongest, *_ = arrow.tooltip.splitlines()
+    first, seen, stronger, *_ = arrow.tooltip.splitlines()
     assert first == "low@END → high@END <q>: 4 edges"
-    assert strongest == "a0.h1@END → a2.h0<q>@END: logit_diff +5.00 [−4.00, +14.0]"
+    assert seen == "a0.h1@END → a2.h1<q>@END: logit_diff −2.00 [−2.50, −1.50]"
+    assert stronger == (
+        "a0.h1@END → a2.h0<q>@END: logit_diff +5.00 [−4.00, +14.0]; passed over, as its interval contains 0"
+    )
+    assert arrow.tooltip.count("passed over") == 1
     assert "of those whose interval leaves out 0 if there are any" in legend_of(picture)
+    passed = "Larger effects that are not shown, as their intervals contain 0: low@END → high@END <q>: +5.00."
+    assert passed in legend_of(picture)
     assert "|effect| = 2.00" in legend_of(picture)
 
     unsure = grouped(subject, [row(claim, 1.0 + i, 9.0) for i, claim in enumerate(claims)])
     assert (unsure.arrows[0].stroke.color, unsure.arrows[0].id) == (UNDECIDED, claim_id(claims[3]))
+    assert "passed over" not in unsure.arrows[0].tooltip
+    assert "not shown" not in legend_of(unsure)
+
+
+def test_edges_that_are_measured_in_different_ways_are_different_arrows() -> None:
+    usual = [edge(f"a0.h{i}@END", "a2.h0<q>@END") for i in (1, 10)]
+    others = [edge("a0.h1@END", "a2.h0<q>@END", how=how) for how in (THROUGH_MLPS, DENOISING)]
+    claims = [*usual, *others]
+    subject = graph(*claims, groups=(FIRST, SECOND))
+    picture = grouped(subject, [row(claim, 1.0 + i) for i, claim in enumerate(claims)])
+    assert {(arrow.ids, arrow.unusual) for arrow in picture.arrows} == {
+        (tuple(map(claim_id, usual)), ()),
+        ((claim_id(others[0]),), ("through-mlps",)),
+        ((claim_id(others[1]),), ("corrupted",)),
+    }
+    assert sorted(tag.texts[0].text for tag in picture.tags) == ["m", "q", "q", "q", "x"]
+    assert "to one input of members of another, measured in one way: it shows" in legend_of(picture)
+    assert "measured in one way" not in legend_of(grouped(two()))
+
+
+def test_what_is_patched_together_is_one_experiment_with_one_effect() -> None:
+    joined = edge("a0.h1@END a0.h10@END", "a2.h0<q>@END a2.h1<q>@END")
+    subject = graph(joined, groups=(FIRST, SECOND))
+    picture = grouped(subject, [row(joined, -3.0)])
+    (arrow,) = picture.arrows
+    assert arrow.tooltip.splitlines() == [
+        "low@END → high@END <q>: 4 edges in 1 experiment",
+        "a0.h1@END + a0.h10@END → a2.h0<q>@END + a2.h1<q>@END: logit_diff −3.00 [−3.10, −2.90]",
+    ]
+    assert "the effect of the strongest experiment" in legend_of(picture)
+    assert "The edges of a joined edge, a chain or a set share one effect, that of all of them together." in legend_of(
+        picture
+    )
+    assert "share" not in legend_of(grouped(two()))
 
 
 def test_the_effect_of_patching_a_member_stands_beside_its_name() -> None:
@@ -88,6 +141,32 @@ def test_the_effect_of_patching_a_member_stands_beside_its_name() -> None:
     assert texts(grouped(subject), "m1@END") == ["m1", "patched"]
 
 
+def test_a_patched_input_of_a_member_is_named_before_its_effect() -> None:
+    query = NodeClaim((parse("a2.h1<q>@END"),))
+    subject = graph(query, *two().claims, groups=(FIRST, SECOND))
+    picture = grouped(subject, [row(query, -17.0)])
+    assert texts(picture, "high@END") == ["high", "2.0", "2.1", "q −17.0"]
+    assert "With q before it: only that input of the head is patched." in legend_of(picture)
+    assert texts(grouped(subject), "high@END")[-1] == "q patched"
+    assert "“patched”: the node itself is patched" in legend_of(grouped(subject))
+    pattern = NodeClaim((parse("m1@END"),)), NodeClaim((parse("a1.h1<pattern>@END"),))
+    alone = grouped(graph(*pattern), [row(claim, 1.0) for claim in pattern])
+    assert texts(alone, "a1.h1@END") == ["1.1", "attn +1.00"]
+    assert "With attn before it: only the attention pattern." in legend_of(alone)
+
+
+def test_patched_members_carry_the_letters_of_the_effect_they_show() -> None:
+    heads = NodeClaim((parse("a0.h1@END"),)), NodeClaim((parse("a0.h10@END"),), DENOISING)
+    lone = NodeClaim((parse("m1@END"),), DENOISING)
+    subject = graph(*heads, lone, *two().claims, groups=(FIRST, SECOND))
+    picture = grouped(subject, [row(claim, 1.0) for claim in (*heads, lone)])
+    boxes = {box.key: box.panel.rect for box in picture.boxes}
+    letters = [tag.rect for tag in picture.tags if tag.texts[0].text == "x"]
+    assert [inside(rect, boxes["low@END"]) for rect in letters] == [True, False]
+    assert letters[1].overlaps(boxes["m1@END"])
+    assert [box.unusual for box in picture.boxes if box.unusual] == [("corrupted",)]
+
+
 def test_edges_between_members_are_told_not_drawn() -> None:
     inner = edge("a0.h1@END", "a2.h0<q>@END")
     picture = grouped(graph(inner, edge("a2.h0@END", "logits"), groups=(group("all", "a0.h1 a2.h0"),)))
@@ -95,6 +174,13 @@ def test_edges_between_members_are_told_not_drawn() -> None:
     assert "1 edge between members of one box is not drawn." in legend_of(picture)
     (box,) = (box for box in picture.boxes if box.group)
     assert "1 edge between its members:\na0.h1@END → a2.h0<q>@END" in (box.panel.tooltip or "")
+    twice = grouped(graph(inner, replace(inner, how=DENOISING), groups=(group("all", "a0.h1 a2.h0"),)))
+    assert (twice.boxes[0].panel.tooltip or "").splitlines()[-3:] == [
+        "1 edge in 2 experiments between its members:",
+        "a0.h1@END → a2.h0<q>@END",
+        "a0.h1@END → a2.h0<q>@END (base: corrupted)",
+    ]
+    assert "1 edge between members of one box is not drawn." in legend_of(twice)
 
 
 def test_the_tokens_of_the_example_stand_below_their_positions() -> None:

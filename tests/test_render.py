@@ -19,7 +19,7 @@ from circuitgraph.drawing.style import NEGATIVE, POSITIVE, UNDECIDED, finding, n
 from circuitgraph.drawing.tags import LETTERS
 from circuitgraph.drawing.text import fit, width, wrap
 from circuitgraph.errors import InputError, NotFiniteError
-from circuitgraph.graph.claims import Base, CircuitGraph, Claim, NodeClaim, Prune, claim_id
+from circuitgraph.graph.claims import Base, ChainClaim, CircuitGraph, Claim, NodeClaim, Prune, claim_id
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.nodes import parse
 from circuitgraph.spec.model import BaseRun, PathKind, SourceKind
@@ -75,6 +75,29 @@ def test_a_head_stands_where_it_writes_and_its_keys_cross_columns() -> None:
 def test_a_head_that_writes_at_two_positions_keeps_a_box_for_its_keys() -> None:
     claims = edge("m0@S2", "a2.h3<k>@S2"), edge("a2.h3@END", "logits"), edge("a2.h3@X", "m5@X")
     assert "a2.h3@S2" in {box.key for box in scene(graph(*claims)).boxes}
+
+
+def test_a_chain_is_in_one_piece_whatever_else_its_heads_write() -> None:
+    hops = "input@S2", "a2.h1<v>@S2>END", "a3.h1<q>@END", "logits"
+    chain, other = ChainClaim(tuple(map(parse, hops))), edge("a2.h1@S2", "a3.h1<k>@S2")
+    picture = scene(graph(chain, other))
+    assert {(arrow.tail, arrow.head) for arrow in picture.arrows if arrow.id == claim_id(chain)} == {
+        ("input@S2", "a2.h1@END"),
+        ("a2.h1@END", "a3.h1@END"),
+        ("a3.h1@END", "logits@END"),
+    }
+    assert [(arrow.tail, arrow.head) for arrow in picture.arrows if arrow.id == claim_id(other)] == [
+        ("a2.h1@S2", "a3.h1@END")
+    ]
+
+
+def test_heads_of_one_entry_stand_together_though_one_is_also_used_at_all_positions() -> None:
+    late = [edge(f"a2.h{i}@FIRST", "logits") for i in (0, 1)]
+    entry = [edge("m1", f"a2.h{i}<v>") for i in (0, 1)]
+    chain = ChainClaim(tuple(map(parse, ("m0", "a2.h0<v>", "logits"))))
+    picture = scene(graph(*late, *entry, chain))
+    ends = {(arrow.tail, arrow.head) for arrow in picture.arrows}
+    assert {("m1", "a2.h0@FIRST"), ("m1", "a2.h1@FIRST"), ("m0", "a2.h0"), ("a2.h0", "logits")} <= ends
 
 
 def test_columns_follow_offsets_attention_and_the_names_bos_and_end() -> None:
@@ -252,6 +275,13 @@ def test_an_effect_without_an_interval_is_pale_and_the_legend_says_so() -> None:
     samples = [mark.stroke for mark in picture.legend if isinstance(mark, Sample) and mark.tip]
     assert samples[texts.index("no interval (a single pair or cluster)")].opacity == opacity[claim_id(alone)]
     assert "negative: patching lowers logit_diff" in texts
+
+
+@pytest.mark.parametrize("effect", [0.01, -0.01])
+def test_what_is_rounded_to_nothing_has_no_sign(effect: float) -> None:
+    claims = edge("m0", "m1"), edge("m0", "m2")
+    picture = scene(graph(*claims), [row(claims[0], -34.6), row(claims[1], effect, 0.001)])
+    assert {note.texts[0].text for note in picture.notes} == {"−34.6", "0.0"}
 
 
 def test_only_the_first_metric_is_drawn() -> None:

@@ -2,7 +2,8 @@
 
 An edge acts at one position even if only one of its ends names it: neither the residual stream nor MLPs
 move tokens. A head that reads keys or values at one position and writes at another is drawn
-once, where it writes: its arrow crosses the columns, as the information does.
+once, where it writes: its arrow crosses the columns, as the information does. In a chain that is where the
+next hop takes it up; elsewhere the one position at which other claims name its output, if there is one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, Group, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
@@ -85,9 +87,9 @@ class Diagram:
 
 def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
     """Decide what is drawn, deterministically. `positions`: names in the order of the prompt, if it is known."""
-    pairs = [(s, r, claim, *_place(s, r, claim)) for s, r, claim in graph.arcs()]
+    pairs = _placed(graph)
     homes = _homes(pairs)
-    arcs = tuple(_arc(s, r, claim, at, to, homes) for s, r, claim, at, to in pairs)
+    arcs = tuple(_arc(pair, homes) for pair in pairs)
     experiments, ports = _experiments(graph, homes)
     spots = dict.fromkeys([spot for arc in arcs for spot in (arc.tail, arc.head)] + list(experiments))
     owners = _owners(graph, spots, arcs)
@@ -103,17 +105,38 @@ def diagram(graph: CircuitGraph, positions: Sequence[str] = ()) -> Diagram:
     return Diagram(graph.shape, columns, rows, arcs, experiments, ports, unusual, names)
 
 
-Placed = tuple[Address, Address, Claim, Position | None, Position | None]
+class Placed(NamedTuple):
+    """One sender → receiver pair: where the sender writes, and where the receiver reads or, if `settled`, is drawn."""
+
+    sender: Address
+    receiver: Address
+    claim: Claim
+    at: Position | None
+    to: Position | None
+    settled: bool = False
+
+
+def _placed(graph: CircuitGraph) -> list[Placed]:
+    """All pairs; a hop of a chain that moves tokens stands where the next hop takes its output up."""
+    pairs = [Placed(s, r, claim, *_place(s, r, claim)) for s, r, claim in graph.arcs()]
+    for i, (pair, after) in enumerate(pairwise(pairs)):
+        if isinstance(pair.claim, ChainClaim) and after.claim is pair.claim and _writes_elsewhere(pair.receiver):
+            pairs[i] = pair._replace(to=after.at, settled=True)
+    return pairs
 
 
 def _place(sender: Address, receiver: Address, claim: Claim) -> tuple[Position | None, Position | None]:
     """Where the sender writes and where the receiver reads; either end tells the other."""
     at = sender.position
-    inner = isinstance(claim, ChainClaim) and sender != claim.hops[0] and isinstance(sender.node, Head | Attention)
-    if inner and (sender.output is not None or sender.ports != (Port.Q,)):  # queries do not move tokens
+    if isinstance(claim, ChainClaim) and sender != claim.hops[0] and _writes_elsewhere(sender):
         at = sender.output
     to = receiver.position if receiver.position is not None else at
     return (at if at is not None else to), to
+
+
+def _writes_elsewhere(hop: Address) -> bool:
+    """Whether an inner hop may write at other positions than it reads; queries do not move tokens."""
+    return isinstance(hop.node, Head | Attention) and (hop.output is not None or hop.ports != (Port.Q,))
 
 
 def _moves_tokens(receiver: Address) -> bool:
@@ -123,9 +146,9 @@ def _moves_tokens(receiver: Address) -> bool:
 def _homes(pairs: Iterable[Placed]) -> dict[Node, list[Position | None]]:
     """Where each node writes or reads its own position's stream."""
     homes: dict[Node, dict[Position | None, None]] = defaultdict(dict)
-    for sender, receiver, _, at, to in pairs:
+    for sender, receiver, _, at, to, settled in pairs:
         homes[sender.node][at] = None
-        if not _moves_tokens(receiver):
+        if settled or not _moves_tokens(receiver):
             homes[receiver.node][to] = None
     return {node: list(found) for node, found in homes.items()}
 
@@ -135,15 +158,13 @@ def _home(node: Node, position: Position | None, homes: Mapping[Node, Sequence[P
     return Spot(node, known[0] if len(known) == 1 else position)
 
 
-def _arc(
-    sender: Address,
-    receiver: Address,
-    claim: Claim,
-    at: Position | None,
-    to: Position | None,
-    homes: Mapping[Node, Sequence[Position | None]],
-) -> Arc:
-    head = _home(receiver.node, to, homes) if _moves_tokens(receiver) else Spot(receiver.node, to)
+def _arc(pair: Placed, homes: Mapping[Node, Sequence[Position | None]]) -> Arc:
+    sender, receiver, claim, at, to, settled = pair
+    head = Spot(receiver.node, to)
+    if _moves_tokens(receiver) and not settled:
+        known = homes.get(receiver.node, ())  # a named position says more than all of them
+        named = [position for position in known if position is not None]
+        head = _home(receiver.node, to, {receiver.node: named or known})
     ports = receiver.ports if isinstance(receiver.node, Head | Attention | KVHead) else None
     return Arc(claim_id(claim), claim, sender, receiver, Spot(sender.node, at), head, ports)
 

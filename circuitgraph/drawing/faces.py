@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from circuitgraph.drawing.diagram import Block, Spot
 from circuitgraph.drawing.fold import Folded
@@ -12,14 +12,22 @@ from circuitgraph.drawing.layout import HEADER_LINE, fans
 from circuitgraph.drawing.marks import judged, said
 from circuitgraph.drawing.scene import Box, Panel, Rect, Stroke, Text
 from circuitgraph.drawing.style import BOX_LINE, CLUSTER, INK, PAPER, SOFT_INK, Finding, color_of, interval, signed
+from circuitgraph.drawing.tags import SIZE as TAG
+from circuitgraph.drawing.tags import tag
 from circuitgraph.drawing.text import fit, isolated, one_line, width, wrap
+from circuitgraph.drawing.told import counted, named
 from circuitgraph.nodes import Head, Node
+
+if TYPE_CHECKING:
+    from circuitgraph.results.records import Row
 
 TITLE = 11.0
 MEMBER = 10.5
 LINE = 14.0
 SPACE = 9.0
 """Between the members of a line."""
+NEAR = 4.0
+"""Between a member and its effect."""
 INSIDE = 10.0
 """Between a box and what is written in it."""
 NARROWEST = 56.0
@@ -38,6 +46,10 @@ class Words(NamedTuple):
     text: str
     color: str
     width: float
+    near: bool = False
+    """Whether it belongs to what stands before it."""
+    ring: bool = False
+    """The value of a setting, of which its letter is drawn."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +81,10 @@ def faces(folded: Folded, found: Finding) -> dict[Spot, Face]:
 
 def _face(block: Block, folded: Folded, found: Finding, arrows: int) -> Face:
     (spot,) = block.spots
-    written = [_member(each, folded, found) for each in folded.members[spot]]
     if block.group is None:  # one node: its name, and the effect of patching it
-        title, lines = (short(spot.node),), [effects for _, *effects in written if effects]
+        title, lines = (short(spot.node),), [[_effect(spot, folded, found)]] if spot in folded.patched else []
     else:
+        written = [_member(each, folded, found) for each in folded.members[spot]]
         name = one_line(block.group.label or "") or block.group.name
         title, lines = wrap(name, TITLE, WIDEST_LINE, lines=3, bold=True), _lines(written)
     widths = [width(text, TITLE, bold=True) for text in title] + [_wide(line) for line in lines]
@@ -81,19 +93,43 @@ def _face(block: Block, folded: Folded, found: Finding, arrows: int) -> Face:
 
 
 def _member(spot: Spot, folded: Folded, found: Finding) -> list[Words]:
-    """A member's name and, where the node itself is patched, the effect of that."""
+    """A member's name and, where the node itself is patched, the effect of that, near its name."""
     name = Words(short(spot.node), INK, width(short(spot.node), MEMBER))
-    ids = folded.patched.get(spot, ())
-    if not ids:
+    if spot not in folded.patched:
         return [name]
-    row = max((found.rows[id_] for id_ in ids if id_ in found.rows), key=lambda row: abs(row.effect), default=None)
-    if row is None:
-        return [name, Words(fit("patched", MEMBER, EFFECT), SOFT_INK, EFFECT)]
-    return [name, Words(fit(signed(row.effect, found.digits), MEMBER, EFFECT), color_of(row), EFFECT)]
+    effect = _effect(spot, folded, found)
+    letters = [Words(value, effect.color, TAG, near=True, ring=True) for value in _unusual(spot, folded, found)]
+    room = {value for id_ in folded.patched[spot] for value in folded.diagram.unusual[id_].values()}
+    empty = [Words("", INK, TAG, near=True)] * (len(room) - len(letters))
+    return [name, *letters, effect._replace(near=True), *empty]
+
+
+def _effect(spot: Spot, folded: Folded, found: Finding) -> Words:
+    """`−17.0`, of an input `q −17.0`: the largest effect of patching a node."""
+    ids, row = folded.patched[spot], _shown(spot, folded, found)
+    parts = dict.fromkeys(folded.parts.get((spot, id_), "") for id_ in ids)
+    of_all = "; ".join(parts) if all(parts) else ""
+    part = folded.parts.get((spot, row.id), "") if row else of_all
+    room = EFFECT + max(width(f"{each} ".lstrip(), MEMBER) for each in (*parts, of_all))
+    said = signed(row.effect, found.digits) if row else "patched"
+    return Words(fit(f"{part} {said}".strip(), MEMBER, room), color_of(row) if row else SOFT_INK, room)
+
+
+def _shown(spot: Spot, folded: Folded, found: Finding) -> Row | None:
+    """The row of the largest effect of patching a node."""
+    rows = (found.rows[id_] for id_ in folded.patched.get(spot, ()) if id_ in found.rows)
+    return max(rows, key=lambda row: abs(row.effect), default=None)
+
+
+def _unusual(spot: Spot, folded: Folded, found: Finding) -> tuple[str, ...]:
+    """What is unusual about the experiment that is shown; where none is measured, about any."""
+    row = _shown(spot, folded, found)
+    ids = folded.patched.get(spot, ()) if row is None else (row.id,)
+    return tuple(dict.fromkeys(value for id_ in ids for value in folded.diagram.unusual[id_].values()))
 
 
 def _wide(line: Sequence[Words]) -> float:
-    return sum(words.width for words in line) + SPACE * (len(line) - 1)
+    return sum(words.width + (NEAR if words.near else SPACE) for words in line) - SPACE
 
 
 def _lines(members: Sequence[Sequence[Words]]) -> list[list[Words]]:
@@ -110,18 +146,15 @@ def _lines(members: Sequence[Sequence[Words]]) -> list[list[Words]]:
 def face_of(folded: Folded, spot: Spot, rect: Rect, face: Face, key: str, found: Finding) -> Box:
     """The box with its texts and what a pointer over it is told."""
     group = folded.group[spot]
-    y = rect.y + 6 + 0.78 * HEADER_LINE
-    texts = []
-    for line in face.title:
-        texts.append(Text(rect.center, y, line, TITLE, INK, bold=True, anchor="middle"))
-        y += HEADER_LINE
-    y += 1
-    for line in face.lines:
-        x = rect.center - _wide(line) / 2
-        for words in line:
-            texts.append(Text(x + words.width / 2, y, words.text, MEMBER, words.color, anchor="middle"))
-            x += words.width + SPACE
-        y += LINE
+    first = rect.y + 6 + 0.78 * HEADER_LINE
+    texts = [
+        Text(rect.center, first + i * HEADER_LINE, line, TITLE, INK, bold=True, anchor="middle")
+        for i, line in enumerate(face.title)
+    ]
+    for words, x, y in _places(face, rect):
+        if words.text and not words.ring:
+            wide = width(words.text, MEMBER) if words.near else words.width
+            texts.append(Text(x + wide / 2, y, words.text, MEMBER, words.color, anchor="middle"))
     ids = folded.diagram.experiments.get(spot, ())
     lone = group is None
     return Box(
@@ -138,7 +171,29 @@ def face_of(folded: Folded, spot: Spot, rect: Rect, face: Face, key: str, found:
             _tooltip(folded, spot, found),
         ),
         ids=ids,
+        unusual=_unusual(spot, folded, found) if lone else (),
     )
+
+
+def rings(face: Face, rect: Rect) -> list[Panel]:
+    """The letters of the members that are patched in another way than most, before their numbers."""
+    return [
+        tag(x + TAG / 2, y - 0.36 * MEMBER, words.text, words.color)
+        for words, x, y in _places(face, rect)
+        if words.ring
+    ]
+
+
+def _places(face: Face, rect: Rect) -> Iterator[tuple[Words, float, float]]:
+    """The words of the lines below the title, with their left end and baseline."""
+    y = rect.y + 7 + 0.78 * HEADER_LINE + HEADER_LINE * len(face.title)
+    for line in face.lines:
+        x = rect.center - _wide(line) / 2 - SPACE
+        for words in line:
+            x += NEAR if words.near else SPACE
+            yield words, x, y
+            x += words.width
+        y += LINE
 
 
 def _tooltip(folded: Folded, spot: Spot, found: Finding) -> str:
@@ -154,13 +209,11 @@ def _tooltip(folded: Folded, spot: Spot, found: Finding) -> str:
             )
     inner = folded.inside.get(spot, ())
     if inner:
-        lines.append(f"{len(inner)} edge{'s' if len(inner) > 1 else ''} between its members:")
-        lines += [
-            _inner(arc.id, f"{isolated(str(arc.sender))} → {isolated(str(arc.receiver))}", found) for arc in inner
-        ]
+        lines.append(f"{counted(inner)} between its members:")
+        lines += [_inner(id_, name, unusual[id_], found) for id_, name in named(inner).items()]
     return "\n".join(filter(None, lines))
 
 
-def _inner(id_: str, ends: str, found: Finding) -> str:
-    row = found.rows.get(id_)
-    return ends if row is None else f"{ends}: {interval(row)}"
+def _inner(id_: str, name: str, unusual: Mapping[str, str], found: Finding) -> str:
+    row, how = found.rows.get(id_), f" ({said(unusual)})" if unusual else ""
+    return f"{name}{how}" if row is None else f"{name}{how}: {interval(row)}"

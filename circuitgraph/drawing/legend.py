@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from circuitgraph.drawing.marks import arrowhead
@@ -29,6 +29,7 @@ from circuitgraph.drawing.tags import tag
 from circuitgraph.drawing.text import fill, isolated, width
 from circuitgraph.graph.claims import CircuitGraph, NodeClaim
 from circuitgraph.graph.usual import settings, unusual_settings, usual_settings
+from circuitgraph.nodes import Port
 from circuitgraph.spec.model import BaseRun, EstimateMethod, PathKind
 
 SIZE = 10.5
@@ -36,6 +37,8 @@ LINE = 17.0
 LENGTH = 34.0
 SPACE = 20.0
 RULE = "#d5dbe3"
+MOST_PASSED = 3
+"""So many arrows that do not show their largest effect are named."""
 
 Mark = Text | Sample | Panel
 Key = Stroke | str
@@ -50,12 +53,14 @@ def legend(
     drawn: Finding | None = None,
     style: Style = Style.PLAIN,
     inside: int = 0,
+    passed: Sequence[str] = (),
     told: CircuitGraph | None = None,
     shares: bool = False,
 ) -> tuple[tuple[Mark, ...], float]:
     """The marks, laid out in lines as wide as `area`, and the y below the last one.
 
-    `drawn` are the rows that arrows show, where these are not all; `inside` counts edges within boxes.
+    `drawn` are the rows that arrows show, where these are not all; `inside` counts edges within boxes, `passed`
+    are the arrows of which a larger effect is not shown.
     Base, source and path are told of `told`, where the graph's are not those with which it was measured.
     `shares`: the rows' effects are normalized ones.
     """
@@ -71,7 +76,8 @@ def legend(
             marks += [_sample(x, y - 3.5, key), Text(x + _room(key), y, text, SIZE, INK)]
             x += _room(key) + width(text, SIZE) + SPACE
     y += LINE + 2
-    for line in _packed(_sentences(graph, found, drawn, style, inside, told or graph, shares), area.width):
+    of_groups = _of_groups(graph, found, inside, passed)
+    for line in _packed(_sentences(graph, found, drawn, style, of_groups, told or graph, shares), area.width):
         marks.append(Text(area.x, y, line, SIZE, SOFT_INK))
         y += LINE - 2.5
     return tuple(marks), y - LINE
@@ -146,7 +152,13 @@ def _is_distance(found: Finding) -> bool:
 
 
 def _sentences(
-    graph: CircuitGraph, found: Finding, drawn: Finding, style: Style, inside: int, told: CircuitGraph, shares: bool
+    graph: CircuitGraph,
+    found: Finding,
+    drawn: Finding,
+    style: Style,
+    of_groups: Sequence[str],
+    told: CircuitGraph,
+    shares: bool,
 ) -> list[str]:
     lines = []
     if found.rows:
@@ -169,26 +181,54 @@ def _sentences(
             counts = ", ".join(f"{judged[verdict]} {verdict}" for verdict in sorted(judged))
             lines.append(f"Expectations: {counts}.")
     if style is Style.PAPER and next(graph.arcs(), None):
-        lines += _of_groups(found, inside)
+        lines += of_groups
     lines += [_direction(told), _path(told)]
     if any(receiver.ports for _, receiver, _ in graph.arcs()):
         lines.append("q, k, v: the input of a head (queries, keys, values) that the path reaches.")
-    if any(isinstance(claim, NodeClaim) for claim in graph.claims) and (found.rows or style is Style.PLAIN):
-        what = "box with" if style is Style.PLAIN else "name and"
-        lines.append(f"A {what} a number: the node itself is patched, wherever its output goes." if found.rows
-                     else "“patched”: the node itself is patched, wherever its output goes.")  # fmt: skip
-    if style is Style.PLAIN and any(arcs > 1 for arcs in Counter(id(claim) for _, _, claim in graph.arcs()).values()):
+    lines += _of_nodes(graph, found, style)
+    if style is Style.PLAIN and _together(graph):
         lines.append("Joined edges, chains and sets are drawn as several arrows that share one effect.")
     return lines
 
 
-def _of_groups(found: Finding, inside: int) -> list[str]:
+def _of_nodes(graph: CircuitGraph, found: Finding, style: Style) -> list[str]:
+    """What the numbers in boxes are."""
+    claims = [claim for claim in graph.claims if isinstance(claim, NodeClaim)]
+    if not claims:
+        return []
+    sign = "“patched”" if not found.rows else "A box with a number" if style is Style.PLAIN else "A name and a number"
+    lines = [f"{sign}: the node itself is patched, wherever its output goes."]
+    ports = dict.fromkeys(port for claim in claims for node in claim.nodes for port in node.ports)
+    inputs = ", ".join(port for port in Port if port in ports and port is not Port.PATTERN)
+    before = [f"{inputs} before it: only that input of the head is patched"] * bool(inputs)
+    before += ["attn before it: only the attention pattern"] * (Port.PATTERN in ports)
+    lines += [f"With {'; with '.join(before)}."] * bool(before)
+    if found.rows and any(len(claim.nodes) > 1 for claim in claims):
+        lines.append("Nodes that are patched together have one effect, which stands at each of them.")
+    return lines
+
+
+def _together(graph: CircuitGraph) -> bool:
+    """Whether an experiment is drawn as several edges."""
+    return any(arcs > 1 for arcs in Counter(id(claim) for _, _, claim in graph.arcs()).values())
+
+
+def _of_groups(graph: CircuitGraph, found: Finding, inside: int, passed: Sequence[str]) -> list[str]:
     """What an arrow between groups stands for."""
-    lines = ["An arrow stands for all edges from members of one box to one input of members of another."]
+    lines = ["An arrow stands for all edges from members of one box to one input of members of another"]
+    lines[0] += ", measured in one way" * bool(usual_settings(settings(claim) for _, _, claim in graph.arcs()))
+    together = _together(graph)
     if found.rows:
-        lines[0] = lines[0][:-1] + (
-            ": it shows the effect of the strongest, of those whose interval leaves out 0 if there are any."
-        )
+        what = "strongest experiment" if together else "strongest"
+        lines[0] += f": it shows the effect of the {what}, of those whose interval leaves out 0 if there are any"
+    lines[0] += "."
+    if together:
+        effect = "one effect, that of all of them together" if found.rows else "one effect"
+        lines.append(f"The edges of a joined edge, a chain or a set share {effect}.")
+    if passed:
+        more = f" and {len(passed) - MOST_PASSED} more" if len(passed) > MOST_PASSED else ""
+        lines.append(f"Larger effects that are not shown, as their intervals contain 0: "
+                     f"{', '.join(passed[:MOST_PASSED])}{more}.")  # fmt: skip
     if inside:
         lines.append(f"{inside} edge{'s' if inside > 1 else ''} between members of one box are not drawn.".replace(
             "edge between members of one box are", "edge between members of one box is"))  # fmt: skip

@@ -11,8 +11,9 @@ from circuitgraph.drawing.fold import Folded
 from circuitgraph.drawing.layout import port_name
 from circuitgraph.drawing.marks import arrowhead, cut, said
 from circuitgraph.drawing.scene import Arrow, Panel, Rect, Text
-from circuitgraph.drawing.style import PAPER, Finding, interval
+from circuitgraph.drawing.style import PAPER, Finding, interval, signed
 from circuitgraph.drawing.text import isolated, width
+from circuitgraph.drawing.told import counted, named
 
 if TYPE_CHECKING:
     from circuitgraph.results.records import Row
@@ -53,8 +54,7 @@ def _arrow(
     arc, arcs = folded.diagram.arcs[i], folded.merged[i]
     id_ = arc.id if row is None else row.id
     stroke = found.stroke(id_, crowded=False)
-    unusual = [folded.diagram.unusual[each.id] for each in arcs]
-    shared = unusual[0] if all(each == unusual[0] for each in unusual) else {}
+    unusual = folded.diagram.unusual[arcs[0].id]
     port = "" if arcs[0].ports is None else port_name(arcs[0].ports)
     return Arrow(
         id=id_,
@@ -66,27 +66,50 @@ def _arrow(
         curve=cut(curve, stroke.tip_length),
         tip=arrowhead(curve[-2], curve[-1], stroke),
         stroke=stroke,
-        tooltip=_tooltip(keys, arc, port, arcs, all_rows, said(shared)),
-        unusual=tuple(shared.values()),
+        tooltip=_tooltip(f"{ends_of(keys, arc, port)}: {counted(arcs)}", said(unusual), arcs, all_rows, row),
+        unusual=tuple(unusual.values()),
         ids=tuple(dict.fromkeys(each.id for each in arcs)),
     )
 
 
-def _tooltip(keys: Mapping[Spot, str], arc: Arc, port: str, arcs: Sequence[Arc], found: Finding, how: str) -> str:
-    """The members, strongest first."""
-    count = f"{len(arcs)} edge{'s' if len(arcs) > 1 else ''}"
-    ends = f"{isolated(keys[arc.tail])} → {isolated(keys[arc.head])}"
-    lines = [f"{ends}{f' <{port}>' if port else ''}: {count}", how]
-    inorder = sorted(arcs, key=lambda each: found.rank.get(each.id, len(found.rank)))
-    for each in inorder[:MOST_LINES]:
-        row = found.rows.get(each.id)
+def ends_of(keys: Mapping[Spot, str], arc: Arc, port: str) -> str:
+    """`low@END → high@END <q>`."""
+    return f"{isolated(keys[arc.tail])} → {isolated(keys[arc.head])}{f' <{port}>' if port else ''}"
+
+
+def _tooltip(heading: str, how: str, arcs: Sequence[Arc], found: Finding, shown: Row | None) -> str:
+    """The experiments: the one whose effect is shown, then the others, strongest first."""
+    lines = [heading, how]
+    names = named(arcs)
+    passed = {row.id for row in stronger(arcs, found, shown)}
+    inorder = sorted(names, key=lambda id_: (shown is None or id_ != shown.id, found.rank.get(id_, len(found.rank))))
+    for id_ in inorder[:MOST_LINES]:
+        row = found.rows.get(id_)
         measured = (
             "" if not found.rows else ": not measured" if row is None else f": {isolated(row.metric)} {interval(row)}"
         )
-        lines.append(f"{isolated(str(each.sender))} → {isolated(str(each.receiver))}{measured}")
+        lines.append(names[id_] + measured + ("; passed over, as its interval contains 0" if id_ in passed else ""))
     if len(inorder) > MOST_LINES:
         lines.append(f"and {len(inorder) - MOST_LINES} more")
     return "\n".join(filter(None, lines))
+
+
+def stronger(arcs: Sequence[Arc], found: Finding, shown: Row | None) -> list[Row]:
+    """The experiments whose effect is larger than the one that their arrow shows, strongest first."""
+    if shown is None:
+        return []
+    rows = {arc.id: found.rows[arc.id] for arc in arcs if arc.id in found.rows}
+    return sorted((r for r in rows.values() if abs(r.effect) > abs(shown.effect)), key=lambda r: -abs(r.effect))
+
+
+def passed_over(folded: Folded, keys: Mapping[Spot, str], found: Finding, shown: Sequence[Row | None]) -> list[str]:
+    """Of each arrow that does not show its largest effect, that effect: `low@END → high@END <q>: +5.00`."""
+    lines = []
+    for arc, arcs, row in zip(folded.diagram.arcs, folded.merged, shown, strict=True):
+        if row is not None and (larger := stronger(arcs, found, row)):
+            port = "" if arcs[0].ports is None else port_name(arcs[0].ports)
+            lines.append(f"{ends_of(keys, arc, port)}: {signed(larger[0].effect)}")
+    return lines
 
 
 def letters(arrows: Sequence[Arrow]) -> tuple[Panel, ...]:

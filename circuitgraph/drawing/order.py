@@ -30,7 +30,8 @@ def ordered(diagram: Diagram) -> Diagram:
     """The same diagram in the order of fewest crossings that was found; it depends on the graph alone."""
     cut = net(natural(diagram))
     state = _given(cut)
-    best, least = state.copy(), _crossings(cut, state)
+    first, least = state.copy(), _crossings(cut, state)
+    best, given = first, least
     for sweep in range(SWEEPS if len(diagram.arcs) <= FEW else FEWER_SWEEPS):
         if not least:
             break
@@ -39,7 +40,8 @@ def ordered(diagram: Diagram) -> Diagram:
         count = _crossings(cut, state)
         if count < least:
             best, least = state.copy(), count
-    return _diagram(cut, best)
+    found = _diagram(cut, best)  # its bends stand elsewhere than those of the sweep that found it: count again
+    return found if least == given or crossings(found) < given else _diagram(cut, first)
 
 
 def crossings(diagram: Diagram) -> int:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from circuitgraph.drawing.diagram import Diagram, Spot, diagram
-from circuitgraph.drawing.faces import face_of, faces
+from circuitgraph.drawing.faces import face_of, faces, rings
 from circuitgraph.drawing.fold import Folded, fold
 from circuitgraph.drawing.frame import EDGE, NARROWEST, described, framed, margin_for, said_of
 from circuitgraph.drawing.layout import Places, pitch_of, place
 from circuitgraph.drawing.legend import legend
 from circuitgraph.drawing.marks import POSITION_TEXT, beside_rows, layer_names
-from circuitgraph.drawing.merged import LETTER, arrows_between, letters
+from circuitgraph.drawing.merged import LETTER, arrows_between, letters, passed_over
 from circuitgraph.drawing.notes import notes
 from circuitgraph.drawing.order import natural, ordered
 from circuitgraph.drawing.routes import routes
@@ -28,6 +28,7 @@ from circuitgraph.drawing.strongest import MOST_ARROWS, Shown, shown
 from circuitgraph.drawing.style import INK, PAPER, SOFT_INK, Finding, Style, Verdict, finding, verdict
 from circuitgraph.drawing.tags import tags
 from circuitgraph.drawing.text import fit
+from circuitgraph.drawing.told import different
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.nodes import Position
 
@@ -100,9 +101,11 @@ def grouped(
         Rect(EDGE, lowest + 16, frame.inner, 0),
         drawn=found if lines else None,
         style=Style.PAPER,
-        inside=sum(map(len, folded.inside.values())),
+        inside=sum(map(different, folded.inside.values())),
+        passed=passed_over(folded, keys, part.found, shown_rows),
     )
-    marks = (*letters(lines), *tags(lines, nodes, ()))
+    inline = [ring for spot in keys for ring in rings(looks[spot], placed.boxes[spot])]
+    marks = (*letters(lines), *inline, *tags(lines, nodes, ()))
     solid = [*placed.blocks.values(), *(mark.rect for mark in marks)]
     return Scene(
         width=math.ceil(frame.inner + 2 * EDGE),

@@ -165,12 +165,13 @@ def number(value: float, digits: int | None = None) -> str:
     if digits is None:
         digits = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{value:.{digits}f}" if digits < 6 and abs(value) < 1e5 else f"{value:.1e}"
-    return text.replace("-", MINUS)
+    return text.replace("-", MINUS if text.strip("-0.") else "")  # rounded to nothing: no sign
 
 
 def signed(value: float, digits: int | None = None) -> str:
-    """`number` with its sign."""
-    return ("+" if value > 0 else "") + number(value, digits)
+    """`number` with its sign; what is rounded to nothing has none."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and text.strip("0.") else text
 
 
 def interval(row: Row) -> str:

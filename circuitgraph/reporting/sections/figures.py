@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from circuitgraph.drawing.style import MINUS, number
+from circuitgraph.drawing.style import MINUS, number, signed
 from circuitgraph.reporting.sections.markup import Markup, element, joined
 
 DASH = "–"
@@ -20,10 +20,7 @@ def digits_of(values: Iterable[float | None], most: int = 3) -> int:
 
 def shown(value: float, digits: int | None = None, *, sign: bool = False) -> str:
     """`−10.3`; with its sign, `+2.5`; `digits` after the point, or three significant ones."""
-    text = number(value, digits)
-    if digits is not None and value and not text.strip(f"{MINUS}0."):  # rounded to nothing: no sign
-        return text.lstrip(MINUS)
-    return f"+{text}" if sign and value > 0 else text
+    return signed(value, digits) if sign else number(value, digits)
 
 
 def figure(value: float | None, digits: int | None = None, *, sign: bool = False) -> Markup:
