@@ -537,6 +537,16 @@ def test_the_switch_shows_a_b_and_the_difference(show, pages):
         assert page.is_checked("#switch input[value=difference]")
 
 
+def test_the_legend_of_a_difference_says_what_its_signs_are(show):
+    with show("two", "#mode=difference") as page:
+        for said in (page.inner_text("#legend"), downloaded(page, "#save-svg")[1].decode()):
+            assert "made-otherwise − made-up is positive" in said
+            assert "made-otherwise − made-up is negative" in said
+            assert "larger in" not in said
+            assert "smaller in" not in said
+        assert "A negative effect that is weaker in made-otherwise has a positive difference." in page.inner_text("#legend")
+
+
 def test_of_three_runs_a_pair_is_chosen(show, run):
     with show("three", "#mode=difference") as page:
         assert page.locator("#pair option").all_inner_texts() == ["one and b", "one and c", "b and c"]

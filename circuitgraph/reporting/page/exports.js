@@ -69,11 +69,12 @@ function broken(text, most) {
 function sayings() {
   const listed = [];
   if (now.metric !== undefined) {
-    const difference = now.mode === "difference", name = difference ? clip(printable(now.view.sides[1].short), 60) : "";
+    const difference = now.mode === "difference", signs = difference ? signsOf(now.view, 40) : null;
     listed.push(`${difference ? "difference of effects" : "effect"} on ${clip(printable(now.metric), 80)}` +
       (now.pair ? `: ${clip(printable(now.view.label), 160)}` : ""),
-    (difference ? `blue: larger in ${name}; orange dashes: smaller in ${name}` :
+    printable(difference ? `blue: ${signs.positive}; orange dashes: ${signs.negative}` :
       "blue: patching raises it; orange dashes: patching lowers it") + "; grey dots: the interval contains 0",
+    ...(difference ? [printable(signs.note)] : []),
     `width ∝ √|${difference ? "difference" : "effect"}|, widest ${number(now.widest, now.digits)}`);
   }
   listed.push(byId("shown").textContent);

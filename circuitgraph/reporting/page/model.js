@@ -37,6 +37,13 @@ function largestOf(view, metric) {
   return [effects.all ?? 0, ...(Array.isArray(effects) ? effects : [])].reduce((most, x) => Math.max(most, Math.abs(x ?? 0)), 0);
 }
 
+/** Of a difference: what the sides of 0 mean, with at most so many characters of a run's name. */
+function signsOf(view, most) {
+  const [a, b] = view.sides.map(({ short }) => clip(short, most));
+  return { positive: `${b} − ${a} is positive`, negative: `${b} − ${a} is negative`,
+    note: `A negative effect that is weaker in ${b} has a positive difference.` };
+}
+
 /** The sign of an effect; undecided: its interval contains 0, or it is 0; untested: it has no interval. */
 function findingOf(i) {
   const effect = now.get("effect", i), low = now.get("ci_low", i), high = now.get("ci_high", i);
