@@ -539,7 +539,8 @@ def test_the_switch_shows_a_b_and_the_difference(show, pages):
 
 def test_the_legend_of_a_difference_says_what_its_signs_are(show):
     with show("two", "#mode=difference") as page:
-        for said in (page.inner_text("#legend"), downloaded(page, "#save-svg")[1].decode()):
+        saved = " ".join(parsed(downloaded(page, "#save-svg")[1]).itertext())
+        for said in (page.inner_text("#legend"), saved):
             assert "made-otherwise − made-up is positive" in said
             assert "made-otherwise − made-up is negative" in said
             assert "larger in" not in said
@@ -630,6 +631,39 @@ def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differenc
         assert len(live(page)) == 17
 
 
+def test_a_difference_of_normalized_effects_is_called_so(browser, run, tmp_path):
+    wide = made_run(tmp_path / "wide", SPEC.replace("made-up", "made-wide"), seed=4)
+    comparison = cg.compare(run, wide, match="group", of="normalized")
+    file = tmp_path / "normalized.html"
+    file.write_text(report([run, wide], comparison), encoding="utf-8")
+    first = comparison.ranked()[0]
+    with opened(browser, file, "#mode=difference") as page:
+        assert "differences of normalized effects on logit_diff" in page.inner_text("#caption")
+        for side, many in (("a", first.experiments_a), ("b", first.experiments_b)):
+            assert page.inner_text(f"#rows tbody tr >> nth=0 >> td:nth-child({column(page, f'n{side}')})") == str(many)
+        page.click("#rows tbody tr >> nth=0")
+        shown = page.inner_text("#details")
+        assert "difference of normalized effects on logit_diff" in shown
+        assert f"mean of {first.experiments_a} experiment" in shown
+        row = next(csv.DictReader(io.StringIO(downloaded(page, "#save-csv")[1].decode(), newline="")))
+        assert row["quantity"] == "difference of normalized effects"
+        assert not {"effect", "effect_a", "effect_b"} & row.keys()
+        for name in ("a", "b", "difference", "experiments_a", "experiments_b"):
+            assert float(row[name]) == getattr(first, name)
+        found = json.loads(downloaded(page, "#save-json")[1])
+        assert found["quantity"] == found["rows"][0]["quantity"] == "difference of normalized effects"
+        page.check("#switch input[value=b]", force=True)
+        assert "; effects on logit_diff" in page.inner_text("#caption")
+        found = json.loads(downloaded(page, "#save-json")[1])
+        assert (found["quantity"], found["rows"][0]["effect"]) == ("effect", wide.ranked()[0].effect)
+
+
+def column(page: Any, key: str) -> int:
+    """The place of a column in the table, from 1."""
+    keys = page.eval_on_selector_all("#rows thead th", "all => all.map(each => each.dataset.key)")
+    return keys.index(key) + 1
+
+
 # Saving -----------------------------------------------------------------------------------------
 
 
@@ -677,6 +711,7 @@ def test_csv_holds_the_table(show, run):
         wanted = sorted(run.ranked()[:5], key=lambda row: row.effect)
         assert [row["id"] for row in rows] == [row.id for row in wanted]
         for found, row in zip(rows, wanted, strict=True):
+            assert found.pop("quantity") == "effect"
             for name, value in found.items():
                 theirs = getattr(row, name)
                 assert value == ("" if theirs is None else value)

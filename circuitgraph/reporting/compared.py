@@ -13,9 +13,9 @@ from circuitgraph.reporting.experiments import FOUND, column, found, metric_phra
 from circuitgraph.results.records import Row, RunResult
 
 Pair = tuple[int, int]
-Value = tuple[float | None, float | None, float | None]
-"""An effect and its interval."""
-SIDE = ("effect", "ci_low", "ci_high")
+Value = tuple[float | None, float | None, float | None, int | None]
+"""An effect, its interval, and how many experiments it is the mean of."""
+SIDE = ("effect", "ci_low", "ci_high", "experiments")
 WITHOUT = ("metric_base", "metric_other", "metric_patched", "same_sign", "draws", "draw_std")
 """Columns of a row that say nothing of a difference."""
 
@@ -158,14 +158,19 @@ def _beside(
     effects = comparison.quantity is Quantity.EFFECT
     sides: list[list[Value]] = []
     for side, listed in zip("ab", rows, strict=True):
-        known: dict[str, Value] = {row.id: (row.effect, row.ci_low, row.ci_high) for row in listed} if effects else {}
+        known: dict[str, Value] = {row.id: (row.effect, row.ci_low, row.ci_high, 1) for row in listed} if effects else {}
         known |= {id_: _value(each, side) for id_, each in matched.items()}
-        sides.append([known.get(id_, (None, None, None)) for id_ in ids])
+        sides.append([known.get(id_, (None, None, None, None)) for id_ in ids])
     return sides
 
 
 def _value(each: Matched, side: str) -> Value:
-    return getattr(each, side), getattr(each, f"{side}_low"), getattr(each, f"{side}_high")
+    return (
+        getattr(each, side),
+        getattr(each, f"{side}_low"),
+        getattr(each, f"{side}_high"),
+        getattr(each, f"experiments_{side}"),
+    )
 
 
 def _add_pair(page: Json, pair: Pair, comparison: Comparison, a: int, b: int, difference: int) -> None:

@@ -60,7 +60,6 @@ function numbersOf(i) {
   const rows = [];
   const add = (name, value) => { if (value !== null && value !== undefined) rows.push(make("dt", {}, name),
     make("dd", {}, value)); };
-  const word = now.mode === "difference" ? "difference" : "effect";
   add("rank", `${whole(now.rank[i] + 1)} of ${whole(now.order.length)}`);
   const share = get("normalized_effect");
   if (share !== null) add("normalized", `${number(share)} ${get("normalized_ci_low") === null ? "" :
@@ -85,7 +84,7 @@ function numbersOf(i) {
     make("p", { class: `big ${toneOf(i) || ""}` }, signed(effect)),
     make("p", {}, `95 % ${interval(get("ci_low"), get("ci_high"))}`),
     bar(get("ci_low"), effect, get("ci_high"), strokeOf(i).look),
-    make("p", { class: "soft" }, `${word} on `, said(now.metric), `: ${reading}`),
+    make("p", { class: "soft" }, `${quantity()} on `, said(now.metric), `: ${reading}`),
     ...sides(i), make("dl", {}, ...rows),
   ];
 }
@@ -112,9 +111,11 @@ function sides(i) {
   const rows = listed.flatMap((side) => {
     const effect = at(side.effect, i);
     const range = effect === null ? "–" : `${signed(effect)} ${interval(at(side.ci_low, i), at(side.ci_high, i))}`;
-    return [make("dt", {}, said(clip(side.short, 40))), make("dd", {}, range)];
+    const many = now.pair.matched_by === "group" && side.experiments ? at(side.experiments, i) : null;
+    return [make("dt", {}, said(clip(side.short, 40))),
+      make("dd", {}, range, many === null ? null : make("span", { class: "soft" }, `, mean of ${count(many, "experiment")}`))];
   });
-  return [make("h4", {}, `${now.pair.quantity === "effect" ? "Effect" : "Normalized effect"}, ` +
+  return [make("h4", {}, `${now.pair.quantity.replace(/^./, (first) => first.toUpperCase())}, ` +
     (now.pair.paired ? "paired" : now.pair.paired === false ? "not paired" : "partly paired")), make("dl", {}, ...rows)];
 }
 

@@ -36,7 +36,7 @@ function sayShown(shown) {
   const measured = shown.filter((i) => now.rank[i] !== null).length;
   const parts = [`${whole(shown.length)} of ${count(many, "experiment")} shown`];
   if (measured < shown.length) parts.push(`${whole(shown.length - measured)} ${now.mode === "difference" ? "in one run alone" : now.pair ? "in the other run alone" : "not measured"}`);
-  if (state.min) parts.push(`|effect| at least ${number(state.min)}`);
+  if (state.min) parts.push(`|${now.mode === "difference" ? "difference" : "effect"}| at least ${number(state.min)}`);
   if (state.top) parts.push(`the ${whole(state.top)} strongest`);
   if (state.sure) parts.push("significant alone");
   if (state.node) parts.push(`at ${state.node} alone`);

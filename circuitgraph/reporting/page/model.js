@@ -37,6 +37,9 @@ function largestOf(view, metric) {
   return [effects.all ?? 0, ...(Array.isArray(effects) ? effects : [])].reduce((most, x) => Math.max(most, Math.abs(x ?? 0)), 0);
 }
 
+/** What the numbers are of: `effect`, or of a comparison's difference what is compared: `difference of effects`. */
+const quantity = () => (now.mode === "difference" ? `difference of ${now.pair.quantity}s` : "effect");
+
 /** Of a difference: what the sides of 0 mean, with at most so many characters of a run's name. */
 function signsOf(view, most) {
   const [a, b] = view.sides.map(({ short }) => clip(short, most));
