@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -656,6 +657,32 @@ def test_a_difference_of_normalized_effects_is_called_so(browser, run, tmp_path)
         assert "; effects on logit_diff" in page.inner_text("#caption")
         found = json.loads(downloaded(page, "#save-json")[1])
         assert (found["quantity"], found["rows"][0]["effect"]) == ("effect", wide.ranked()[0].effect)
+
+
+def test_a_difference_is_told_with_the_settings_of_both_runs(browser, run, tmp_path):
+    base = SPEC.replace("groups:", "intervention: {base: corrupted}\ngroups:").replace("made-up", "backwards")
+    other = made_run(tmp_path / "other", base, seed=3)
+    other = replace(other, rows=tuple(replace(row, executor="eap") for row in other.rows))
+    file = tmp_path / "both.html"
+    file.write_text(report([run, other]), encoding="utf-8")
+    id_ = edges(run)[0].id
+    wanted = {
+        "a": ("direct, clean, counterfactual", "measured by\nfast"),
+        "b": ("direct, corrupted, counterfactual", "ESTIMATED by\neap"),
+        "difference": ("direct, clean / corrupted, counterfactual", "measured / ESTIMATED by\nfast / eap"),
+    }
+    with opened(browser, file, f"#edge={id_}") as page:
+        for mode, texts in wanted.items():
+            page.check(f"#switch input[value={mode}]", force=True)
+            shown = page.inner_text("#details")
+            for text in texts:
+                assert text in shown, mode
+            assert ("clean run again" in shown, "corrupted run again" in shown) == (mode != "b", mode != "a")
+            row = next(csv.DictReader(io.StringIO(downloaded(page, "#save-csv")[1].decode(), newline="")))
+            assert (row["base"], row["executor"]) == {
+                "a": ("clean", "fast"), "b": ("corrupted", "eap"), "difference": ("clean / corrupted", "fast / eap")
+            }[mode]  # fmt: skip
+        assert "The 3 stages in backwards" in shown
 
 
 def column(page: Any, key: str) -> int:

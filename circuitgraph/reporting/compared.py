@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 Value = tuple[float | None, float | None, float | None, int | None]
 """An effect, its interval, and how many experiments it is the mean of."""
 SIDE = ("effect", "ci_low", "ci_high", "experiments")
-WITHOUT = ("metric_base", "metric_other", "metric_patched", "same_sign", "draws", "draw_std")
+WITHOUT = ("metric_base", "metric_patched")
 """Columns of a row that say nothing of a difference."""
 
 

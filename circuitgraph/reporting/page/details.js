@@ -75,8 +75,9 @@ function numbersOf(i) {
   if (get("expected") !== null) add("expected", said(get("expected")));
   if (get("verdict") !== null) add("verdict", make("b", {}, get("verdict")));
   if (get("pairs_needed") !== null) add("would decide", `about ${count(get("pairs_needed"), "pair")}`);
-  add("how", ["path", "base", "source"].map((name) => now.item(name, i)).filter(Boolean).join(", "));
-  add("measured by", get("executor"));
+  add("how", ["path", "base", "source"].map((name) => settingOf(name, i)).filter(Boolean).join(", "));
+  const executor = get("executor"), estimated = (executor || "").split(" / ").filter((name) => data.estimates.includes(name));
+  add(!estimated.length ? "measured by" : estimated.join(" / ") === executor ? "ESTIMATED by" : "measured / ESTIMATED by", executor);
   add("groups", now.item("groups", i).length ? said(now.item("groups", i).map((text) => clip(text, 200)).join(" → ")) : null);
   const reading = { positive: "positive", negative: "negative", undecided: "the interval contains 0",
     untested: "no interval" }[findingOf(i)];
@@ -127,12 +128,16 @@ function compared() {
 
 function stagesOf(i) {
   const names = now.items.names[i];
-  const texts = now.item("stages", i).map((k) => now.items.texts[k].replace(/⟦(\d+)⟧/g, (_, n) => names[Number(n)]));
-  if (!texts.length) return [];
-  return [make("h4", {}, texts.length > 1 ? `The ${texts.length} stages` : "How"), make("ol", {}, ...texts.map((text) => {
-    const cut = text.indexOf(": ");
-    return make("li", {}, make("b", {}, text.slice(0, cut)), said(clip(text.slice(cut + 2), 1500)));
-  }))];
+  const ways = now.ways("stages", i).filter(([, stages]) => stages.length);
+  return ways.flatMap(([run, stages]) => {
+    const texts = stages.map((k) => now.items.texts[k].replace(/⟦(\d+)⟧/g, (_, n) => names[Number(n)]));
+    const title = texts.length > 1 ? `The ${texts.length} stages` : "How";
+    return [make("h4", {}, title, ways.length > 1 ? said(` in ${clip(data.runs[run].name, 60)}`) : null),
+      make("ol", {}, ...texts.map((text) => {
+        const cut = text.indexOf(": ");
+        return make("li", {}, make("b", {}, text.slice(0, cut)), said(clip(text.slice(cut + 2), 1500)));
+      }))];
+  });
 }
 
 function linesOf(i) {

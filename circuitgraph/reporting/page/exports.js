@@ -112,7 +112,8 @@ const OF_DIFFERENCE = { effect: "difference", normalized_effect: "normalized_dif
 function rowOf(i) {
   const row = {}, sides = now.view.sides || [];
   for (const name of DESCRIBED)
-    row[name] = name === "id" ? now.items.id[i] : name === "label" ? labelOf(i) : now.item(name, i);
+    row[name] = name === "id" ? now.items.id[i] : name === "label" ? labelOf(i) :
+      ["path", "base", "source"].includes(name) ? settingOf(name, i) : now.item(name, i);
   row.metric = now.metric ?? null;
   row.quantity = quantity();
   for (const name of data.columns) row[(sides.length && OF_DIFFERENCE[name]) || name] = now.get(name, i);

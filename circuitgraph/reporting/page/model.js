@@ -22,6 +22,7 @@ function look() {
   const widest = Math.max(largest, ...alikeIn(view, pair).map((each) => largestOf(each, metric)));
   now = { pair, mode, view, sheet, items: sheet.items, metric, metrics, get, many, order, rank, largest, widest, digits };
   now.item = (name, i) => at(now.items[name], i);
+  now.ways = (name, i) => waysOf(view, now.items, name, i);
   return now;
 }
 
@@ -36,6 +37,20 @@ function largestOf(view, metric) {
   if (effects === undefined) return 0;
   return [effects.all ?? 0, ...(Array.isArray(effects) ? effects : [])].reduce((most, x) => Math.max(most, Math.abs(x ?? 0)), 0);
 }
+
+/** How the runs of a view measure an experiment: [run, value] of each run whose value no run before it has. */
+function waysOf(view, items, name, i) {
+  const found = new Map();
+  for (const run of view.runs) {
+    const own = items.own?.[run]?.[name], value = (own ? at(own, i) : null) ?? at(items[name], i);
+    const key = JSON.stringify(value);
+    if (!found.has(key)) found.set(key, [run, value]);
+  }
+  return [...found.values()];
+}
+
+/** A setting as a text: `clean`, or of a difference `clean / corrupted`; null where there is none. */
+const settingOf = (name, i) => now.ways(name, i).map(([, value]) => value).filter((value) => value !== null).join(" / ") || null;
 
 /** What the numbers are of: `effect`, or of a comparison's difference what is compared: `difference of effects`. */
 const quantity = () => (now.mode === "difference" ? `difference of ${now.pair.quantity}s` : "effect");
