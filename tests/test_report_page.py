@@ -613,6 +613,15 @@ def test_of_three_runs_a_matrix_and_small_graphs_are_shown(show):
         assert page.locator("#many").is_hidden()
 
 
+def test_the_graph_of_three_runs_is_on_the_first_screen(show):
+    with show("three") as page:
+        assert page.locator("#drawing").bounding_box()["y"] < 620
+        assert page.locator(".runs li").count() == 6
+        page.click("nav summary")
+        page.click("nav details a >> text=Prompts, b")
+        assert page.evaluate("document.activeElement.id") == "run-2-prompts"
+
+
 def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differences(browser, run, tmp_path):
     wide = made_run(tmp_path / "wide", SPEC.replace("made-up", "made-wide"), seed=4)
     comparison = cg.compare(run, wide, match="group")

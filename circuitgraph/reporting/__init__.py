@@ -85,7 +85,7 @@ def _parts(runs: Sequence[RunResult], names: Sequence[str]) -> list[Part]:
             heading = f"{section.title}, {name}" if several else section.title
             begin = f'<section id="{section.id}" aria-labelledby="{section.id}-title">'
             title = f'<h2 id="{section.id}-title">{isolated(heading)}</h2>'
-            found.append(Part(section.id, heading, f"{begin}{title}{section.html}</section>"))
+            found.append(Part(section.id, heading, f"{begin}{title}{section.html}</section>", folded=several))
     return found
 
 

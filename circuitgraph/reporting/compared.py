@@ -158,7 +158,9 @@ def _beside(
     effects = comparison.quantity is Quantity.EFFECT
     sides: list[list[Value]] = []
     for side, listed in zip("ab", rows, strict=True):
-        known: dict[str, Value] = {row.id: (row.effect, row.ci_low, row.ci_high, 1) for row in listed} if effects else {}
+        known: dict[str, Value] = (
+            {row.id: (row.effect, row.ci_low, row.ci_high, 1) for row in listed} if effects else {}
+        )
         known |= {id_: _value(each, side) for id_, each in matched.items()}
         sides.append([known.get(id_, (None, None, None, None)) for id_ in ids])
     return sides

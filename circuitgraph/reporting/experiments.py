@@ -139,7 +139,10 @@ def addresses(claim: Claim) -> tuple[Address, ...]:
 
 
 def sentences(
-    experiments: Mapping[str, Experiment], claims: Mapping[str, Claim], metrics: Sequence[str], known: Sequence[str] = ()
+    experiments: Mapping[str, Experiment],
+    claims: Mapping[str, Claim],
+    metrics: Sequence[str],
+    known: Sequence[str] = (),
 ) -> Json:
     """The three stages of each experiment in words: `texts` with marks in place of addresses, and which are whose.
 
