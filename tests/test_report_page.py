@@ -117,6 +117,56 @@ def test_the_page_opens_with_everything(show, run):
         assert page.inner_text("#details").startswith("The 8 strongest")
 
 
+def test_the_legend_names_the_letters_that_stand_on_arrows(show):
+    with show() as page:
+        assert page.locator("#legend .ring").all_text_contents() == ["m"]
+        assert "path: through-mlps" in page.inner_text("#legend")
+        assert "m = path: through-mlps" in " ".join(parsed(downloaded(page, "#save-svg")[1]).itertext())
+        page.click('.box[data-key="a3.h0@END"] .face')
+        assert page.locator("#legend .ring").count() == 0
+
+
+def test_experiments_that_differ_in_how_they_are_measured_have_different_names(browser, run, tmp_path):
+    edge = "{sender: a0.h0@S2, receiver: a2.h0<v>@S2, label: the same"
+    text = SPEC.replace("nodes: [m3@END]", f"  - {edge}, base: corrupted}}\n  - {edge}}}\nnodes: [m3@END]")
+    own = made_run(tmp_path / "alike", text)
+    with opened(browser, write_page([own], tmp_path / "alike.html")) as page:
+        names = page.locator("#rows tbody th button").all_inner_texts()
+        assert len(set(names)) == len(names) == len(own.primary)
+        for name in ("the same", "the same (corrupted)"):
+            assert [text.split(" a0.h0@S2")[0] for text in names].count(name) == 1
+        assert sum("(through-mlps)" in text for text in names) == 4
+        rows = csv.DictReader(io.StringIO(downloaded(page, "#save-csv")[1].decode(), newline=""))
+        assert sorted(row["label"] for row in rows) == sorted(row.label for row in own.primary)
+        row = next(row for row in own.primary if row.path == "through-mlps")
+        page.click(f'tr[data-id="{row.id}"] td')
+        assert page.inner_text("#details h3").endswith("(through-mlps)")
+
+
+def test_a_box_says_which_of_its_ports_is_patched(browser, tmp_path):
+    own = made_run(tmp_path / "ports", SPEC.replace("nodes: [m3@END]", "nodes: [m3@END, a3.h0<q>@END]"))
+    with opened(browser, write_page([own], tmp_path / "ports.html")) as page:
+        for key, part in (("m3@END", ""), ("a3.h0@END", "q ")):
+            (effect,) = [row.effect for row in own.primary if row.kind == "node" and key[:2] in row.label]
+            (said,) = [text for text in page.locator(f'.box[data-key="{key}"] > text').all_text_contents()
+                       if "." in text and "a3" not in text]  # fmt: skip
+            assert said.startswith(f"{part}{'−' if effect < 0 else '+'}{abs(effect):.2f}"[:5])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_numbers_are_not_broken(browser, run, tmp_path, width):
+    long = replace(run, rows=tuple(replace(row, effect=row.effect - 34) for row in run.rows))
+    with opened(browser, write_page([long], tmp_path / "long.html"), width=width) as page:
+        page.evaluate("for (const e of document.querySelectorAll('.details .list bdi')) e.textContent = 'x'.repeat(99)")
+        lines = page.eval_on_selector_all(
+            ".details .list b",
+            """all => all.map(each => { const range = document.createRange(); range.selectNodeContents(each);
+            return range.getClientRects().length; })""",
+        )
+        assert lines == [1] * 8
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 @pytest.mark.parametrize("name", ["one", "large"])
 def test_arrows_look_as_in_the_picture(show, run, large, name):
     shown = run if name == "one" else large
@@ -632,7 +682,8 @@ def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differenc
         page.check("#switch input[value=difference]", force=True)
         assert page.locator(LIVE).count() == 0
         assert "No common graph" in page.inner_text("#picture")
-        ranked = [row.label for row in comparison.ranked()]
+        how = {"through-mlps": " (through-mlps)"}
+        ranked = [f"{row.label}{how.get(row.path or '', '')}" for row in comparison.ranked()]
         assert page.locator("#rows tbody th").all_inner_texts() == ranked
         page.click("#rows tbody tr >> nth=0")
         shown = page.inner_text("#details")
@@ -715,7 +766,7 @@ def test_svg_stands_alone(show, run):
         kept = [row for row in run.primary if row.significant]
         titles = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}title")]
         for row in kept:
-            assert any(title.startswith(f"{row.label}: ") or row.kind == "node" for title in titles)
+            assert any(title.startswith((f"{row.label}: ", f"{row.label} (")) or row.kind == "node" for title in titles)
         dashed = [
             path
             for path in root.iter("{http://www.w3.org/2000/svg}path")

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from circuitgraph.drawing.diagram import part_of
 from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.claims import ChainClaim, Claim, EdgeClaim, Group, NodeClaim, SetClaim, claim_arrow
-from circuitgraph.graph.usual import SETTINGS, settings
+from circuitgraph.graph.usual import SETTINGS, settings, unusual_settings, usual_settings
 from circuitgraph.nodes import ALL_PORTS, MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Node
 from circuitgraph.plans.explain import stages
 from circuitgraph.plans.types import Experiment
@@ -59,20 +60,29 @@ def described(claims: Mapping[str, Claim], rows: Mapping[str, Row], groups: Sequ
     labels = {group.name: group.label or group.name for group in groups}
     listed = list(claims.items())
     how = [settings(claim) for _, claim in listed]
+    usual = usual_settings(how)
     return {
         "id": [id_ for id_, _ in listed],
         "kind": column([claim.kind for _, claim in listed]),
         "sort": column([sort_of(claim) for _, claim in listed]),
         "label": column([None if claim.label in (None, claim_arrow(claim)) else claim.label for _, claim in listed]),
         "arrow": column([claim_arrow(claim) for _, claim in listed]),
+        "unusual": column([", ".join(unusual_settings(each, usual).values()) for each in how]),
         **{
             name: column([getattr(rows[id_], name) if id_ in rows else None for id_, _ in listed])
             for name in ("sender", "sender_position", "receiver", "receiver_position")
         },
         **{name: column([each.get(name) for each in how]) for name in ("path", "base", "source")},
         "ports": column([ports_of(claim) for _, claim in listed]),
+        "parts": column([_parts(claim) for _, claim in listed]),
         "groups": column([[labels[name] for name in _groups(claim, groups)] for _, claim in listed]),
     }
+
+
+def _parts(claim: Claim) -> dict[str, str]:
+    """Node → what of it an experiment patches, where it is not its output."""
+    nodes = claim.nodes if isinstance(claim, NodeClaim) else ()
+    return {str(address.node): part for address in nodes if (part := part_of(address))}
 
 
 def sort_of(claim: Claim) -> str:

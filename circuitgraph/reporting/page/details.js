@@ -23,7 +23,8 @@ function showDetails(i, edge) {
   const parts = [];
   if (pinned) parts.push(make("button", { type: "button", class: "close", "aria-label": "Let go", title: "Let go (Esc)",
     onclick: () => change({ edge: "" }) }, "×"));
-  parts.push(make("h3", {}, said(clip(now.item("arrow", i), 2000))));
+  const unusual = now.item("unusual", i);
+  parts.push(make("h3", {}, said(clip(now.item("arrow", i), 2000)), unusual ? ` (${unusual})` : null));
   const label = now.item("label", i);
   if (label) parts.push(make("p", {}, said(clip(label, 2000))));
   if (edge && edge.merged > 1) {

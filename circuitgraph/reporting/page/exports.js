@@ -77,6 +77,8 @@ function sayings() {
     ...(difference ? [printable(signs.note)] : []),
     `width ∝ √|${difference ? "difference" : "effect"}|, widest ${number(now.widest, now.digits)}`);
   }
+  const letters = lettersShown().map(([letter, text]) => `${letter} = ${text}`);
+  if (letters.length) listed.push(printable(letters.join("; ")));
   listed.push(byId("shown").textContent);
   return listed;
 }
@@ -112,7 +114,7 @@ const OF_DIFFERENCE = { effect: "difference", normalized_effect: "normalized_dif
 function rowOf(i) {
   const row = {}, sides = now.view.sides || [];
   for (const name of DESCRIBED)
-    row[name] = name === "id" ? now.items.id[i] : name === "label" ? labelOf(i) :
+    row[name] = name === "id" ? now.items.id[i] : name === "label" ? now.item("label", i) || now.item("arrow", i) :
       ["path", "base", "source"].includes(name) ? settingOf(name, i) : now.item(name, i);
   row.metric = now.metric ?? null;
   row.quantity = quantity();

@@ -47,6 +47,14 @@ function sayShown(shown) {
   byId("shown").textContent = `${parts.join("; ")}.`;
 }
 
+/** The letters in rings that are drawn, and what they stand for: `path: through-mlps`. */
+function lettersShown() {
+  const found = new Map();
+  for (const { letter, value, setting, element } of nodes?.sheet === now.sheet ? nodes.letters : [])
+    if (!element.hasAttribute("hidden")) found.set(letter, setting ? `${setting}: ${value}` : value);
+  return [...found].sort(([, one], [, other]) => one.localeCompare(other, "en"));
+}
+
 function drawLegend() {
   const metric = now.metric === undefined ? "the metric" : clip(now.metric, 60);
   const seen = new Set(now.order.map(findingOf));
@@ -61,6 +69,9 @@ function drawLegend() {
   if (seen.has("negative") || seen.has("untested")) sample("negative", signs.negative, "7 3");
   if (seen.has("undecided")) sample("undecided", "95 % interval contains 0", "2 4", 1.6);
   if (now.order.length < now.many) sample("unmeasured", now.pair ? (difference ? "in one run alone" : "in the other run alone") : "not measured", null, 1.2);
+  for (const [letter, said_of] of lettersShown()) listed.push(make("span", {}, mark("svg", { class: "ring letter", viewBox: "0 0 14 14",
+    "aria-hidden": "true" }, mark("circle", { cx: 7, cy: 7, r: 6 }), mark("text", { x: 7, y: 10.2, "text-anchor": "middle",
+    "font-size": 9, "font-weight": "bold" }, letter)), said(said_of)));
   if (now.largest) listed.push(make("span", { class: "soft" }, `widest: ${number(now.widest, now.digits)}, width ∝ √|${difference ? "difference" : "effect"}|`));
   if (difference) listed.push(make("span", { class: "soft" }, said(signs.note)));
   byId("legend").replaceChildren(...listed);

@@ -91,7 +91,11 @@ function strokeOf(i) {
   return { look: effect > 0 ? "positive" : "negative", width, dash, opacity };
 }
 
-const labelOf = (i) => now.item("label", i) || now.item("arrow", i);
+/** What an experiment is called, and how it is measured where most are not: `a0.h0@S2 → m3@S2 (through-mlps)`. */
+function labelOf(i) {
+  const label = now.item("label", i) || now.item("arrow", i), unusual = now.item("unusual", i);
+  return unusual ? `${label} (${unusual})` : label;
+}
 
 /** A port filter has a part for receivers without ports. */
 const portsOf = (i) => now.item("ports", i) || "–";
