@@ -23,7 +23,7 @@ from circuitgraph.reporting import page
 from circuitgraph.reporting.assemble import embedded, policy
 from circuitgraph.reporting.data import MOST
 from circuitgraph.reporting.geometry import SCALE, path
-from circuitgraph.reporting.heading import facts
+from circuitgraph.reporting.heading import facts, warnings
 from circuitgraph.results import RunResult
 from tests.made_runs import SPEC, all_of_gpt2, made_run, result_of
 from tests.render_graphs import GRAPHS, edge, graph, nasty, row, rows
@@ -252,6 +252,27 @@ def test_several_runs_have_a_line_each(run, other):
     assert lines[2].startswith("one and two: 17 in both")
     assert lines[3].startswith("they differ in: ")
     assert len(lines) == 4
+
+
+def test_of_several_runs_warnings_say_whose_they_are(run, other):
+    own = replace(run, warnings=("too few pairs",) * 2)
+    pairs = compare_all([run, other]).pairs
+    assert shown(warnings([own], ["one"], {})) == "too few pairs"
+    same = [shown(item) for item in warnings([run, other], ["one", "two"], pairs).split("<li>")[1:]]
+    assert same[0] == "one, two: a made-up warning"
+    several = [shown(item) for item in warnings([own, other], ["one", "two"], pairs).split("<li>")[1:]]
+    assert several[:2] == ["one: too few pairs", "two: a made-up warning"]
+    many = replace(run, warnings=tuple(f"warning {i}" for i in range(9)))
+    folded = warnings([many, other], ["one", "two"], {})
+    assert folded.index("warning 2") < folded.index("<summary>7 more</summary>") < folded.index("warning 3")
+
+
+def test_each_of_several_runs_is_made_again_in_its_own_directory(run, tmp_path):
+    runs = [made_run(tmp_path / name, SPEC) for name in ("one", "the other one")]
+    text = shown(page(runs))
+    assert re.search(r"circuitgraph run spec.yaml --out runs/one\b", text)
+    assert "circuitgraph run spec.yaml --out 'runs/the other one'" in text
+    assert "--out runs/made-up" not in text
 
 
 # Escaping ---------------------------------------------------------------------------------------

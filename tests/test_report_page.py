@@ -596,7 +596,9 @@ def test_the_legend_of_a_difference_says_what_its_signs_are(show):
             assert "made-otherwise − made-up is negative" in said
             assert "larger in" not in said
             assert "smaller in" not in said
-        assert "A negative effect that is weaker in made-otherwise has a positive difference." in page.inner_text("#legend")
+        assert "A negative effect that is weaker in made-otherwise has a positive difference." in page.inner_text(
+            "#legend"
+        )
 
 
 def test_of_three_runs_a_pair_is_chosen(show, run):

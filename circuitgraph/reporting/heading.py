@@ -21,6 +21,8 @@ PLAIN = ("measured", "expectations")
 """What goes without a title in a line."""
 COMPARISONS = 3
 """Pairs of runs that the heading tells of, of many."""
+WARNINGS = 3
+"""Warnings of several runs that are shown before a click."""
 DIFFERING = 6
 DIFFERENCE = 60
 """Characters of a setting in which runs differ."""
@@ -154,9 +156,19 @@ def _differs(item: Differs) -> str:
     return f"{isolated(item.name)}: {values}"
 
 
-def warnings(runs: Sequence[RunResult], comparisons: Mapping[tuple[int, int], Comparison]) -> str:
-    """The warnings of the runs and of their comparisons, each once."""
-    texts = [text for result in runs for text in result.warnings]
-    texts += [text for comparison in comparisons.values() for text in comparison.warnings]
-    items = "".join(f"<li>{isolated(text)}</li>" for text in dict.fromkeys(texts))
-    return f'<ul class="warnings" aria-label="Warnings">{items}</ul>' if items else ""
+def warnings(runs: Sequence[RunResult], names: Sequence[str], comparisons: Mapping[tuple[int, int], Comparison]) -> str:
+    """The warnings of the runs and of their comparisons, each once; of several runs, with their names."""
+    whose: dict[str, dict[str, None]] = {}
+    for result, name in zip(runs, names, strict=True):
+        for text in result.warnings:
+            whose.setdefault(text, {})[isolated(name)] = None
+    for (i, j), comparison in comparisons.items():
+        for text in comparison.warnings:
+            whose.setdefault(text, {})[f"{isolated(names[i])} and {isolated(names[j])}"] = None
+    said = {text: f"{', '.join(of)}: " if len(runs) > 1 else "" for text, of in whose.items()}
+    items = [f"<li>{of}{isolated(text)}</li>" for text, of in said.items()]
+    shown, rest = (items[:WARNINGS], items[WARNINGS:]) if len(runs) > 1 else (items, [])
+    if rest:
+        folded = f"<details><summary>{len(rest):,} more</summary><ul>{''.join(rest)}</ul></details>"
+        shown.append(f"<li>{folded}</li>")
+    return f'<ul class="warnings" aria-label="Warnings">{"".join(shown)}</ul>' if shown else ""
