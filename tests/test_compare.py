@@ -530,6 +530,24 @@ def test_experiments_are_matched_across_what_differs_as_a_whole():
     assert found.paired is True  # both prompts of each pair are the same
 
 
+def test_a_row_of_a_difference_says_nothing_of_one_run_alone():
+    a, b = STREAM.normal(size=(2, 3, 6))
+    how = Intervention(PathKind.THROUGH_MLPS, BaseRun.CORRUPTED, Zero())
+    one = run_of(a, executor="fast")
+    same = compare_two(one, run_of(b, executor="fast"), labels=("a", "b"))
+    other = compare_two(one, run_of(b, edges(3, how), executor="eap"), labels=("a", "b"))
+    rows = {name: found.rows_of("difference") for name, found in (("same", same), ("other", other))}
+    assert {(r.path, r.base, r.source, r.executor) for r in rows["same"]} == {
+        ("direct", "clean", "counterfactual", "fast")
+    }
+    assert {(r.path, r.base, r.source, r.executor) for r in rows["other"]} == {
+        ("direct / through-mlps", "clean / corrupted", "counterfactual / zero", "fast / eap")
+    }
+    for row, line in zip((*rows["same"], *rows["other"]), (*same.rows, *other.rows), strict=True):
+        assert row.effect == row.metric_patched - row.metric_base == line.difference
+        assert (row.metric_other, row.same_sign, row.draws, row.draw_std) == (None, None, None, None)
+
+
 def test_what_differs_within_a_run_is_part_of_the_address():
     a, b = STREAM.normal(size=(2, 4, 6))
     mixed = (*edges(2), *edges(2, Intervention(PathKind.THROUGH_MLPS)))

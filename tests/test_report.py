@@ -23,6 +23,7 @@ from circuitgraph.reporting import page
 from circuitgraph.reporting.assemble import embedded, policy
 from circuitgraph.reporting.data import MOST
 from circuitgraph.reporting.geometry import SCALE, path
+from circuitgraph.reporting.heading import facts, warnings
 from circuitgraph.results import RunResult
 from tests.made_runs import SPEC, all_of_gpt2, made_run, result_of
 from tests.render_graphs import GRAPHS, edge, graph, nasty, row, rows
@@ -211,6 +212,67 @@ def test_runs_matched_by_group_have_a_table_of_their_own(run, tmp_path):
     assert data["views"][pair["difference"]]["metrics"]["logit_diff"]["effect"] == [
         each.difference for each in comparison.rows
     ]
+
+
+# The heading ------------------------------------------------------------------------------------
+
+
+def shown(html: str) -> str:
+    return "".join(Reading(html).text)
+
+
+def test_a_run_that_is_an_estimate_says_so_above_all(run):
+    estimated = replace(run, rows=tuple(replace(each, executor="eap") for each in run.rows))
+    assert "measured17 edges, 1 node" in shown(facts([run], ["one"], {}))
+    said = shown(facts([estimated], ["one"], {}))
+    assert "ESTIMATED by eap from gradients, not measured17 edges, 1 node" in said
+    assert "ESTIMATED by eap from gradients, not measured: 17 edges" in shown(
+        facts([run, estimated], ["one", "two"], {})
+    )
+
+
+def test_a_metric_stands_once_whoever_measured_it(run):
+    """Executors round what the metric is in the base run differently."""
+    rows = [
+        replace(each, metric_base=each.metric_base * (1 + 1e-7), executor="literal") if i % 2 else each
+        for i, each in enumerate(run.rows)
+    ]
+    assert shown(facts([replace(run, rows=tuple(rows))], ["one"], {})).count("logit_diff at END, n = 12") == 1
+
+
+def test_several_runs_have_a_line_each(run, other):
+    html = facts([run, other], ["one", "two"], compare_all([run, other]).pairs)
+    lines = [shown(line) for line in html.split("<li>")[1:]]
+    assert [line.split(" · ")[0] for line in lines[:2]] == ["one", "two"]
+    for line, result in zip(lines, (run, other), strict=False):
+        row = result.rows[0]
+        clean, corrupted = (f"{value:.3g}".replace("-", "−") for value in (row.metric_base, row.metric_other))
+        assert f"ioi-mini · n = 12 · logit_diff at END: clean {clean}, corrupted {corrupted}, gap −6.50 · " in line
+        assert "1 more metric · " in line
+    assert lines[2].startswith("one and two: 17 in both")
+    assert lines[3].startswith("they differ in: ")
+    assert len(lines) == 4
+
+
+def test_of_several_runs_warnings_say_whose_they_are(run, other):
+    own = replace(run, warnings=("too few pairs",) * 2)
+    pairs = compare_all([run, other]).pairs
+    assert shown(warnings([own], ["one"], {})) == "too few pairs"
+    same = [shown(item) for item in warnings([run, other], ["one", "two"], pairs).split("<li>")[1:]]
+    assert same[0] == "one, two: a made-up warning"
+    several = [shown(item) for item in warnings([own, other], ["one", "two"], pairs).split("<li>")[1:]]
+    assert several[:2] == ["one: too few pairs", "two: a made-up warning"]
+    many = replace(run, warnings=tuple(f"warning {i}" for i in range(9)))
+    folded = warnings([many, other], ["one", "two"], {})
+    assert folded.index("warning 2") < folded.index("<summary>7 more</summary>") < folded.index("warning 3")
+
+
+def test_each_of_several_runs_is_made_again_in_its_own_directory(run, tmp_path):
+    runs = [made_run(tmp_path / name, SPEC) for name in ("one", "the other one")]
+    text = shown(page(runs))
+    assert re.search(r"circuitgraph run spec.yaml --out runs/one\b", text)
+    assert "circuitgraph run spec.yaml --out 'runs/the other one'" in text
+    assert "--out runs/made-up" not in text
 
 
 # Escaping ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -114,6 +115,56 @@ def test_the_page_opens_with_everything(show, run):
         assert page.inner_text(".facts").count("n = 12") == 2
         assert "a made-up warning" in page.inner_text(".warnings")
         assert page.inner_text("#details").startswith("The 8 strongest")
+
+
+def test_the_legend_names_the_letters_that_stand_on_arrows(show):
+    with show() as page:
+        assert page.locator("#legend .ring").all_text_contents() == ["m"]
+        assert "path: through-mlps" in page.inner_text("#legend")
+        assert "m = path: through-mlps" in " ".join(parsed(downloaded(page, "#save-svg")[1]).itertext())
+        page.click('.box[data-key="a3.h0@END"] .face')
+        assert page.locator("#legend .ring").count() == 0
+
+
+def test_experiments_that_differ_in_how_they_are_measured_have_different_names(browser, run, tmp_path):
+    edge = "{sender: a0.h0@S2, receiver: a2.h0<v>@S2, label: the same"
+    text = SPEC.replace("nodes: [m3@END]", f"  - {edge}, base: corrupted}}\n  - {edge}}}\nnodes: [m3@END]")
+    own = made_run(tmp_path / "alike", text)
+    with opened(browser, write_page([own], tmp_path / "alike.html")) as page:
+        names = page.locator("#rows tbody th button").all_inner_texts()
+        assert len(set(names)) == len(names) == len(own.primary)
+        for name in ("the same", "the same (corrupted)"):
+            assert [text.split(" a0.h0@S2")[0] for text in names].count(name) == 1
+        assert sum("(through-mlps)" in text for text in names) == 4
+        rows = csv.DictReader(io.StringIO(downloaded(page, "#save-csv")[1].decode(), newline=""))
+        assert sorted(row["label"] for row in rows) == sorted(row.label for row in own.primary)
+        row = next(row for row in own.primary if row.path == "through-mlps")
+        page.click(f'tr[data-id="{row.id}"] td')
+        assert page.inner_text("#details h3").endswith("(through-mlps)")
+
+
+def test_a_box_says_which_of_its_ports_is_patched(browser, tmp_path):
+    own = made_run(tmp_path / "ports", SPEC.replace("nodes: [m3@END]", "nodes: [m3@END, a3.h0<q>@END]"))
+    with opened(browser, write_page([own], tmp_path / "ports.html")) as page:
+        for key, part in (("m3@END", ""), ("a3.h0@END", "q ")):
+            (effect,) = [row.effect for row in own.primary if row.kind == "node" and key[:2] in row.label]
+            (said,) = [text for text in page.locator(f'.box[data-key="{key}"] > text').all_text_contents()
+                       if "." in text and "a3" not in text]  # fmt: skip
+            assert said.startswith(f"{part}{'−' if effect < 0 else '+'}{abs(effect):.2f}"[:5])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_numbers_are_not_broken(browser, run, tmp_path, width):
+    long = replace(run, rows=tuple(replace(row, effect=row.effect - 34) for row in run.rows))
+    with opened(browser, write_page([long], tmp_path / "long.html"), width=width) as page:
+        page.evaluate("for (const e of document.querySelectorAll('.details .list bdi')) e.textContent = 'x'.repeat(99)")
+        lines = page.eval_on_selector_all(
+            ".details .list b",
+            """all => all.map(each => { const range = document.createRange(); range.selectNodeContents(each);
+            return range.getClientRects().length; })""",
+        )
+        assert lines == [1] * 8
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 @pytest.mark.parametrize("name", ["one", "large"])
@@ -537,6 +588,19 @@ def test_the_switch_shows_a_b_and_the_difference(show, pages):
         assert page.is_checked("#switch input[value=difference]")
 
 
+def test_the_legend_of_a_difference_says_what_its_signs_are(show):
+    with show("two", "#mode=difference") as page:
+        saved = " ".join(parsed(downloaded(page, "#save-svg")[1]).itertext())
+        for said in (page.inner_text("#legend"), saved):
+            assert "made-otherwise − made-up is positive" in said
+            assert "made-otherwise − made-up is negative" in said
+            assert "larger in" not in said
+            assert "smaller in" not in said
+        assert "A negative effect that is weaker in made-otherwise has a positive difference." in page.inner_text(
+            "#legend"
+        )
+
+
 def test_of_three_runs_a_pair_is_chosen(show, run):
     with show("three", "#mode=difference") as page:
         assert page.locator("#pair option").all_inner_texts() == ["one and b", "one and c", "b and c"]
@@ -601,6 +665,15 @@ def test_of_three_runs_a_matrix_and_small_graphs_are_shown(show):
         assert page.locator("#many").is_hidden()
 
 
+def test_the_graph_of_three_runs_is_on_the_first_screen(show):
+    with show("three") as page:
+        assert page.locator("#drawing").bounding_box()["y"] < 620
+        assert page.locator(".runs li").count() == 6
+        page.click("nav summary")
+        page.click("nav details a >> text=Prompts, b")
+        assert page.evaluate("document.activeElement.id") == "run-2-prompts"
+
+
 def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differences(browser, run, tmp_path):
     wide = made_run(tmp_path / "wide", SPEC.replace("made-up", "made-wide"), seed=4)
     comparison = cg.compare(run, wide, match="group")
@@ -611,13 +684,73 @@ def test_runs_matched_by_group_have_graphs_of_their_own_and_a_table_of_differenc
         page.check("#switch input[value=difference]", force=True)
         assert page.locator(LIVE).count() == 0
         assert "No common graph" in page.inner_text("#picture")
-        ranked = [row.label for row in comparison.ranked()]
+        how = {"through-mlps": " (through-mlps)"}
+        ranked = [f"{row.label}{how.get(row.path or '', '')}" for row in comparison.ranked()]
         assert page.locator("#rows tbody th").all_inner_texts() == ranked
         page.click("#rows tbody tr >> nth=0")
         shown = page.inner_text("#details")
         assert f"{comparison.ranked()[0].a:+.2f}".replace("-", "−") in shown
         page.check("#switch input[value=b]", force=True)
         assert len(live(page)) == 17
+
+
+def test_a_difference_of_normalized_effects_is_called_so(browser, run, tmp_path):
+    wide = made_run(tmp_path / "wide", SPEC.replace("made-up", "made-wide"), seed=4)
+    comparison = cg.compare(run, wide, match="group", of="normalized")
+    file = tmp_path / "normalized.html"
+    file.write_text(report([run, wide], comparison), encoding="utf-8")
+    first = comparison.ranked()[0]
+    with opened(browser, file, "#mode=difference") as page:
+        assert "differences of normalized effects on logit_diff" in page.inner_text("#caption")
+        for side, many in (("a", first.experiments_a), ("b", first.experiments_b)):
+            assert page.inner_text(f"#rows tbody tr >> nth=0 >> td:nth-child({column(page, f'n{side}')})") == str(many)
+        page.click("#rows tbody tr >> nth=0")
+        shown = page.inner_text("#details")
+        assert "difference of normalized effects on logit_diff" in shown
+        assert f"mean of {first.experiments_a} experiment" in shown
+        row = next(csv.DictReader(io.StringIO(downloaded(page, "#save-csv")[1].decode(), newline="")))
+        assert row["quantity"] == "difference of normalized effects"
+        assert not {"effect", "effect_a", "effect_b"} & row.keys()
+        for name in ("a", "b", "difference", "experiments_a", "experiments_b"):
+            assert float(row[name]) == getattr(first, name)
+        found = json.loads(downloaded(page, "#save-json")[1])
+        assert found["quantity"] == found["rows"][0]["quantity"] == "difference of normalized effects"
+        page.check("#switch input[value=b]", force=True)
+        assert "; effects on logit_diff" in page.inner_text("#caption")
+        found = json.loads(downloaded(page, "#save-json")[1])
+        assert (found["quantity"], found["rows"][0]["effect"]) == ("effect", wide.ranked()[0].effect)
+
+
+def test_a_difference_is_told_with_the_settings_of_both_runs(browser, run, tmp_path):
+    base = SPEC.replace("groups:", "intervention: {base: corrupted}\ngroups:").replace("made-up", "backwards")
+    other = made_run(tmp_path / "other", base, seed=3)
+    other = replace(other, rows=tuple(replace(row, executor="eap") for row in other.rows))
+    file = tmp_path / "both.html"
+    file.write_text(report([run, other]), encoding="utf-8")
+    id_ = edges(run)[0].id
+    wanted = {
+        "a": ("direct, clean, counterfactual", "measured by\nfast"),
+        "b": ("direct, corrupted, counterfactual", "ESTIMATED by\neap"),
+        "difference": ("direct, clean / corrupted, counterfactual", "measured / ESTIMATED by\nfast / eap"),
+    }
+    with opened(browser, file, f"#edge={id_}") as page:
+        for mode, texts in wanted.items():
+            page.check(f"#switch input[value={mode}]", force=True)
+            shown = page.inner_text("#details")
+            for text in texts:
+                assert text in shown, mode
+            assert ("clean run again" in shown, "corrupted run again" in shown) == (mode != "b", mode != "a")
+            row = next(csv.DictReader(io.StringIO(downloaded(page, "#save-csv")[1].decode(), newline="")))
+            assert (row["base"], row["executor"]) == {
+                "a": ("clean", "fast"), "b": ("corrupted", "eap"), "difference": ("clean / corrupted", "fast / eap")
+            }[mode]  # fmt: skip
+        assert "The 3 stages in backwards" in shown
+
+
+def column(page: Any, key: str) -> int:
+    """The place of a column in the table, from 1."""
+    keys = page.eval_on_selector_all("#rows thead th", "all => all.map(each => each.dataset.key)")
+    return keys.index(key) + 1
 
 
 # Saving -----------------------------------------------------------------------------------------
@@ -635,7 +768,7 @@ def test_svg_stands_alone(show, run):
         kept = [row for row in run.primary if row.significant]
         titles = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}title")]
         for row in kept:
-            assert any(title.startswith(f"{row.label}: ") or row.kind == "node" for title in titles)
+            assert any(title.startswith((f"{row.label}: ", f"{row.label} (")) or row.kind == "node" for title in titles)
         dashed = [
             path
             for path in root.iter("{http://www.w3.org/2000/svg}path")
@@ -667,6 +800,7 @@ def test_csv_holds_the_table(show, run):
         wanted = sorted(run.ranked()[:5], key=lambda row: row.effect)
         assert [row["id"] for row in rows] == [row.id for row in wanted]
         for found, row in zip(rows, wanted, strict=True):
+            assert found.pop("quantity") == "effect"
             for name, value in found.items():
                 theirs = getattr(row, name)
                 assert value == ("" if theirs is None else value)

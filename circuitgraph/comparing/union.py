@@ -38,24 +38,29 @@ def rows_of(found: Comparison, side: str) -> tuple[Row, ...]:
         raise InputError(f"'{side}' is no side of a comparison{did_you_mean(side, SIDES)}")
     if side == "a":
         return tuple(row for row in found.a.rows if row.metric == found.metric)
-    known = {row.id: row for row in found.b.rows if row.metric == found.metric}
-    rows = [
-        replace(known[each.ids_b[0]], id=each.ids_a[0], label=each.label)
-        if side == "b"
-        else _difference(each, known[each.ids_b[0]])
-        for each in found.rows
-    ]
-    if side == "b":
-        rows += [known[id_] for item in found.only_b for id_ in item.ids]
-    return tuple(rows)
+    known_a, known_b = ({row.id: row for row in run.rows if row.metric == found.metric} for run in (found.a, found.b))
+    if side == "difference":
+        return tuple(_difference(each, known_a[each.ids_a[0]], known_b[each.ids_b[0]]) for each in found.rows)
+    rows = [replace(known_b[each.ids_b[0]], id=each.ids_a[0], label=each.label) for each in found.rows]
+    return (*rows, *(known_b[id_] for item in found.only_b for id_ in item.ids))
 
 
-def _difference(each: Matched, b: Row) -> Row:
-    """A row whose effect is the difference."""
+def _difference(each: Matched, a: Row, b: Row) -> Row:
+    """A row whose effect is the difference; what is of one run alone is left out, settings of both are `A / B`.
+
+    The metric is 0 in the base run, so that here too effect = metric_patched − metric_base.
+    """
     return replace(
         b,
         id=each.ids_a[0],
         label=each.label,
+        path=None if a.path is None and b.path is None else of_both(a.path or "", b.path or ""),
+        base=of_both(a.base, b.base),
+        source=of_both(a.source, b.source),
+        executor=of_both(a.executor, b.executor),
+        metric_base=0.0,
+        metric_other=None,
+        metric_patched=each.difference,
         effect=each.difference,
         normalized_effect=each.normalized_difference,
         std_error=each.std_error,
@@ -67,9 +72,17 @@ def _difference(each: Matched, b: Row) -> Row:
         p_value=each.p_value,
         q_value=each.q_value,
         n=min(each.n_a, each.n_b),
+        same_sign=None,
+        draws=None,
+        draw_std=None,
         expected=None,
         verdict=None,
         pairs_needed=None,
         percentile=None,
         percentile_of=None,
     )
+
+
+def of_both(a: str, b: str) -> str:
+    """A setting of two runs: `direct`, or `fast / eap` where they differ."""
+    return a if a == b else f"{a} / {b}"

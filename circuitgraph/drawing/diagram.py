@@ -183,8 +183,13 @@ def _experiments(
                     spot = _home(address.node, None, homes)
                 found[spot] = (*found.get(spot, ()), claim_id(claim))
                 if address.ports:
-                    ports[spot, claim_id(claim)] = "attn" if Port.PATTERN in address.ports else ",".join(address.ports)
+                    ports[spot, claim_id(claim)] = part_of(address)
     return found, ports
+
+
+def part_of(address: Address) -> str:
+    """What of a node is patched, where it is not its output: `q`, `attn`; "" = its output."""
+    return "attn" if Port.PATTERN in address.ports else ",".join(address.ports)
 
 
 def _owners(graph: CircuitGraph, spots: Iterable[Spot], arcs: Iterable[Arc]) -> dict[Spot, Group | None]:

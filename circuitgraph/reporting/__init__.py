@@ -48,7 +48,7 @@ def page(runs: Sequence[RunResult], comparison: Comparison | None = None, *, tit
         heading=isolated(heading),
         description=description(runs),
         facts=facts(runs, names, comparisons),
-        warnings=warnings(runs, comparisons),
+        warnings=warnings(runs, names, comparisons),
         footer=_footer(runs),
     )
 
@@ -81,11 +81,11 @@ def _parts(runs: Sequence[RunResult], names: Sequence[str]) -> list[Part]:
     found = []
     for i, (result, name) in enumerate(zip(runs, names, strict=True)):
         several = len(runs) > 1
-        for section in sections(result, prefix=prefix_of(i, runs)):
+        for section in sections(result, prefix=prefix_of(i, runs), name=name if several else None):
             heading = f"{section.title}, {name}" if several else section.title
             begin = f'<section id="{section.id}" aria-labelledby="{section.id}-title">'
             title = f'<h2 id="{section.id}-title">{isolated(heading)}</h2>'
-            found.append(Part(section.id, heading, f"{begin}{title}{section.html}</section>"))
+            found.append(Part(section.id, heading, f"{begin}{title}{section.html}</section>", folded=several))
     return found
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -31,6 +31,8 @@ class Part:
     id: str
     title: str
     html: str
+    folded: bool = False
+    """Whether its link is among those that are shown on a click."""
 
 
 def assemble(data: Mapping[str, Any], *, title: str, version: str, parts: Sequence[Part], **html: str) -> str:
@@ -42,7 +44,6 @@ def assemble(data: Mapping[str, Any], *, title: str, version: str, parts: Sequen
     css = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in STYLES if (PAGE / name).exists())
     js = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in PROGRAM)
     js = f'(() => {{\n"use strict";\n{js}}})();'
-    links = [("graph", "Graph"), ("table", "Table"), *((part.id, part.title) for part in parts)]
     filled = {
         "csp": policy(css, js),
         "css": css,
@@ -50,13 +51,24 @@ def assemble(data: Mapping[str, Any], *, title: str, version: str, parts: Sequen
         "title": escape(_short(title)),
         "version": escape(version),
         "data": embedded(data),
-        "contents": "".join(f'<a href="#{escape(id_)}">{escape(name)}</a>' for id_, name in links),
+        "contents": _contents(parts),
         "sections": "\n".join(part.html for part in parts),
         **html,
     }
     template = (PAGE / "page.html").read_text(encoding="utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match.group(1)], template)
     return page.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def _contents(parts: Sequence[Part]) -> str:
+    """Links to the parts of the page."""
+
+    def links(listed: Iterable[tuple[str, str]]) -> str:
+        return "".join(f'<a href="#{escape(id_)}">{escape(name)}</a>' for id_, name in listed)
+
+    shown = links([("graph", "Graph"), ("table", "Table"), *((p.id, p.title) for p in parts if not p.folded)])
+    folded = links((part.id, part.title) for part in parts if part.folded)
+    return shown + (f"<details><summary>Parts of every run</summary>{folded}</details>" if folded else "")
 
 
 def policy(css: str, js: str) -> str:

@@ -8,15 +8,16 @@ from typing import Any
 
 from circuitgraph.comparing.records import By, Comparison, Matched, Quantity
 from circuitgraph.graph.claims import CircuitGraph
+from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
 from circuitgraph.reporting.data import Json, Names, sheet
 from circuitgraph.reporting.experiments import FOUND, column, found, metric_phrases
 from circuitgraph.results.records import Row, RunResult
 
 Pair = tuple[int, int]
-Value = tuple[float | None, float | None, float | None]
-"""An effect and its interval."""
-SIDE = ("effect", "ci_low", "ci_high")
-WITHOUT = ("metric_base", "metric_other", "metric_patched", "same_sign", "draws", "draw_std")
+Value = tuple[float | None, float | None, float | None, int | None]
+"""An effect, its interval, and how many experiments it is the mean of."""
+SIDE = ("effect", "ci_low", "ci_high", "experiments")
+WITHOUT = ("metric_base", "metric_patched")
 """Columns of a row that say nothing of a difference."""
 
 
@@ -42,7 +43,8 @@ def _add_by_address(page: Json, runs: Sequence[RunResult], pairs: Mapping[Pair, 
     own = _own_ids(pairs)
     involved = sorted({i for pair in pairs for i in pair})
     metric = next(iter(pairs.values())).metric
-    sides = {i: _as(own[i], [row for row in runs[i].rows if row.metric == metric]) for i in involved}
+    known = {i: run for pair, each in pairs.items() for i, run in zip(pair, (each.a, each.b), strict=True)}
+    sides = {i: _as(own[i], [row for row in known[i].rows if row.metric == metric]) for i in involved}
     differences = {pair: _as(own[pair[0]], c.rows_of("difference")) for pair, c in pairs.items()}
     kept = [runs[i] for i in involved]
     made = sheet(_union([c.graph for c in pairs.values() if c.graph], own, pairs), [*sides.values(),
@@ -86,17 +88,21 @@ def _union(graphs: Sequence[CircuitGraph], own: Names, pairs: Mapping[Pair, Comp
 def _add_by_group(page: Json, runs: Sequence[RunResult], pair: Pair, comparison: Comparison) -> None:
     """The two runs each as it is, and the differences as lines without a graph."""
     views = []
-    for i in pair:
-        rows = {row.id: row for row in runs[i].rows if row.metric == comparison.metric}
+    for i, run in zip(pair, (comparison.a, comparison.b), strict=True):
+        rows = {row.id: row for row in run.rows if row.metric == comparison.metric}
         made = sheet(runs[i].graph, [list(rows.values())], [runs[i]], runs)
         views.append(_run_view(page, i, _put(page["sheets"], made), comparison.metric, rows, made["items"]["id"]))
     lines = comparison.rows
+    how = [{name: value for name in SETTINGS if (value := getattr(each, name)) is not None} for each in lines]
+    usual = usual_settings(how)
     items: Json = {
         "id": [each.key for each in lines],
         "kind": {"all": "group"},
         "sort": {"all": "between groups"},
         "label": [None for _ in lines],
         "arrow": [each.label for each in lines],
+        "unusual": [", ".join(unusual_settings(each, usual).values()) for each in how],
+        "parts": {"all": {}},
         **{
             name: [getattr(each, name) for each in lines]
             for name in ("sender", "sender_position", "receiver", "receiver_position", "path", "base", "source")
@@ -158,14 +164,21 @@ def _beside(
     effects = comparison.quantity is Quantity.EFFECT
     sides: list[list[Value]] = []
     for side, listed in zip("ab", rows, strict=True):
-        known: dict[str, Value] = {row.id: (row.effect, row.ci_low, row.ci_high) for row in listed} if effects else {}
+        known: dict[str, Value] = (
+            {row.id: (row.effect, row.ci_low, row.ci_high, 1) for row in listed} if effects else {}
+        )
         known |= {id_: _value(each, side) for id_, each in matched.items()}
-        sides.append([known.get(id_, (None, None, None)) for id_ in ids])
+        sides.append([known.get(id_, (None, None, None, None)) for id_ in ids])
     return sides
 
 
 def _value(each: Matched, side: str) -> Value:
-    return getattr(each, side), getattr(each, f"{side}_low"), getattr(each, f"{side}_high")
+    return (
+        getattr(each, side),
+        getattr(each, f"{side}_low"),
+        getattr(each, f"{side}_high"),
+        getattr(each, f"experiments_{side}"),
+    )
 
 
 def _add_pair(page: Json, pair: Pair, comparison: Comparison, a: int, b: int, difference: int) -> None:

@@ -21,10 +21,12 @@ from circuitgraph.reporting.experiments import (
     found,
     metric_phrases,
     origins,
+    own_way,
     sentences,
 )
 from circuitgraph.reporting.geometry import SCALE, geometry
 from circuitgraph.results.records import Row, RunResult
+from circuitgraph.spec.model import EstimateMethod
 
 if TYPE_CHECKING:
     from circuitgraph.comparing.records import Comparison
@@ -59,6 +61,7 @@ def data_of(
     """
     page: Json = {
         "title": title,
+        "estimates": list(map(str, EstimateMethod)),
         "runs": [_run(*each) | {"prefix": prefix_of(i, runs)} for i, each in enumerate(zip(runs, names, strict=True))],
         "columns": FOUND,
         "scale": SCALE,
@@ -110,7 +113,13 @@ def sheet(
     for result in shown:
         experiments = {each.id: each for each in result.plan.experiments if each.id in kept} | experiments
     ids = list(claims)
-    items = described(claims, rows, graph.groups) | sentences(experiments, claims, metric_phrases(shown[0]))
+    metrics = metric_phrases(shown[0])
+    items = described(claims, rows, graph.groups) | sentences(experiments, claims, metrics)
+    items["own"] = {
+        str(i): way
+        for i, result in enumerate(runs)
+        if result in shown and (way := own_way(result, claims, items, metrics, (own or {}).get(i, {})))
+    }
     items["origins"] = {str(i): origins(result, ids, (own or {}).get(i, {})) for i, result in enumerate(runs)}
     drawable = bool(claims or graph.groups)
     drawn = scene(part, list(rows.values()) or None, positions=_positions(shown)) if drawable else None

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from circuitgraph.drawing.diagram import part_of
 from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.claims import ChainClaim, Claim, EdgeClaim, Group, NodeClaim, SetClaim, claim_arrow
-from circuitgraph.graph.usual import settings
+from circuitgraph.graph.usual import SETTINGS, settings, unusual_settings, usual_settings
 from circuitgraph.nodes import ALL_PORTS, MLP, Address, Attention, Head, Input, KVHead, Logits, Neuron, Node
 from circuitgraph.plans.explain import stages
 from circuitgraph.plans.types import Experiment
@@ -59,20 +60,29 @@ def described(claims: Mapping[str, Claim], rows: Mapping[str, Row], groups: Sequ
     labels = {group.name: group.label or group.name for group in groups}
     listed = list(claims.items())
     how = [settings(claim) for _, claim in listed]
+    usual = usual_settings(how)
     return {
         "id": [id_ for id_, _ in listed],
         "kind": column([claim.kind for _, claim in listed]),
         "sort": column([sort_of(claim) for _, claim in listed]),
         "label": column([None if claim.label in (None, claim_arrow(claim)) else claim.label for _, claim in listed]),
         "arrow": column([claim_arrow(claim) for _, claim in listed]),
+        "unusual": column([", ".join(unusual_settings(each, usual).values()) for each in how]),
         **{
             name: column([getattr(rows[id_], name) if id_ in rows else None for id_, _ in listed])
             for name in ("sender", "sender_position", "receiver", "receiver_position")
         },
         **{name: column([each.get(name) for each in how]) for name in ("path", "base", "source")},
         "ports": column([ports_of(claim) for _, claim in listed]),
+        "parts": column([_parts(claim) for _, claim in listed]),
         "groups": column([[labels[name] for name in _groups(claim, groups)] for _, claim in listed]),
     }
+
+
+def _parts(claim: Claim) -> dict[str, str]:
+    """Node → what of it an experiment patches, where it is not its output."""
+    nodes = claim.nodes if isinstance(claim, NodeClaim) else ()
+    return {str(address.node): part for address in nodes if (part := part_of(address))}
 
 
 def sort_of(claim: Claim) -> str:
@@ -138,12 +148,17 @@ def addresses(claim: Claim) -> tuple[Address, ...]:
             return tuple(dict.fromkeys(end for edge in edges for end in edge))
 
 
-def sentences(experiments: Mapping[str, Experiment], claims: Mapping[str, Claim], metrics: Sequence[str]) -> Json:
+def sentences(
+    experiments: Mapping[str, Experiment],
+    claims: Mapping[str, Claim],
+    metrics: Sequence[str],
+    known: Sequence[str] = (),
+) -> Json:
     """The three stages of each experiment in words: `texts` with marks in place of addresses, and which are whose.
 
-    `names` are the addresses, in the order of the marks.
+    `names` are the addresses, in the order of the marks. `known`: texts that there are already.
     """
-    texts: dict[str, int] = {}
+    texts = {text: i for i, text in enumerate(known)}
     whose: list[list[int]] = []
     names: list[list[str]] = []
     for id_, claim in claims.items():
@@ -155,6 +170,39 @@ def sentences(experiments: Mapping[str, Experiment], claims: Mapping[str, Claim]
         whose.append([texts.setdefault(_marked(line, own), len(texts)) for line in lines])
         names.append(own)
     return {"texts": list(texts), "stages": column(whose), "names": names}
+
+
+def own_way(
+    result: RunResult, claims: Mapping[str, Claim], items: Json, metrics: Sequence[str], own: Mapping[str, str]
+) -> Json:
+    """How a run measures the experiments of a sheet, column by column, where that is not what `items` says.
+
+    Null = not in this run. Sentences that are new are added to `items`.
+
+    Args:
+        claims: id → claim, of the sheet.
+        metrics: those of the sheet's sentences, in words.
+        own: the run's id of an experiment → its id on the sheet, where they differ.
+    """
+    if all(id_ == named for id_, named in own.items()) and metric_phrases(result) == list(metrics):
+        return {}
+    theirs = {named: claim for id_, claim in result.graph.by_id.items() if (named := own.get(id_, id_)) in claims}
+    how = {id_: settings(claim) for id_, claim in theirs.items()}
+    found: Json = {}
+    for name in SETTINGS:
+        if any(how[id_].get(name) != settings(claims[id_]).get(name) for id_ in how):
+            found[name] = column([how[id_].get(name) if id_ in how else None for id_ in claims])
+    experiments = {own.get(each.id, each.id): each for each in result.plan.experiments}
+    kept = {id_: each for id_, each in experiments.items() if id_ in theirs}
+    said = sentences(kept, claims, metric_phrases(result), items["texts"])
+    items["texts"] = said["texts"]
+    found["stages"] = column([at(said["stages"], i) if id_ in kept else None for i, id_ in enumerate(claims)])
+    return found
+
+
+def at(found: Any, i: int) -> Any:
+    """The i-th value of a column."""
+    return found["all"] if isinstance(found, dict) else found[i]
 
 
 def _marked(text: str, names: Sequence[str]) -> str:

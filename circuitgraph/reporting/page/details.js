@@ -23,7 +23,8 @@ function showDetails(i, edge) {
   const parts = [];
   if (pinned) parts.push(make("button", { type: "button", class: "close", "aria-label": "Let go", title: "Let go (Esc)",
     onclick: () => change({ edge: "" }) }, "×"));
-  parts.push(make("h3", {}, said(clip(now.item("arrow", i), 2000))));
+  const unusual = now.item("unusual", i);
+  parts.push(make("h3", {}, said(clip(now.item("arrow", i), 2000)), unusual ? ` (${unusual})` : null));
   const label = now.item("label", i);
   if (label) parts.push(make("p", {}, said(clip(label, 2000))));
   if (edge && edge.merged > 1) {
@@ -60,7 +61,6 @@ function numbersOf(i) {
   const rows = [];
   const add = (name, value) => { if (value !== null && value !== undefined) rows.push(make("dt", {}, name),
     make("dd", {}, value)); };
-  const word = now.mode === "difference" ? "difference" : "effect";
   add("rank", `${whole(now.rank[i] + 1)} of ${whole(now.order.length)}`);
   const share = get("normalized_effect");
   if (share !== null) add("normalized", `${number(share)} ${get("normalized_ci_low") === null ? "" :
@@ -76,8 +76,9 @@ function numbersOf(i) {
   if (get("expected") !== null) add("expected", said(get("expected")));
   if (get("verdict") !== null) add("verdict", make("b", {}, get("verdict")));
   if (get("pairs_needed") !== null) add("would decide", `about ${count(get("pairs_needed"), "pair")}`);
-  add("how", ["path", "base", "source"].map((name) => now.item(name, i)).filter(Boolean).join(", "));
-  add("measured by", get("executor"));
+  add("how", ["path", "base", "source"].map((name) => settingOf(name, i)).filter(Boolean).join(", "));
+  const executor = get("executor"), estimated = (executor || "").split(" / ").filter((name) => data.estimates.includes(name));
+  add(!estimated.length ? "measured by" : estimated.join(" / ") === executor ? "ESTIMATED by" : "measured / ESTIMATED by", executor);
   add("groups", now.item("groups", i).length ? said(now.item("groups", i).map((text) => clip(text, 200)).join(" → ")) : null);
   const reading = { positive: "positive", negative: "negative", undecided: "the interval contains 0",
     untested: "no interval" }[findingOf(i)];
@@ -85,7 +86,7 @@ function numbersOf(i) {
     make("p", { class: `big ${toneOf(i) || ""}` }, signed(effect)),
     make("p", {}, `95 % ${interval(get("ci_low"), get("ci_high"))}`),
     bar(get("ci_low"), effect, get("ci_high"), strokeOf(i).look),
-    make("p", { class: "soft" }, `${word} on `, said(now.metric), `: ${reading}`),
+    make("p", { class: "soft" }, `${quantity()} on `, said(now.metric), `: ${reading}`),
     ...sides(i), make("dl", {}, ...rows),
   ];
 }
@@ -112,9 +113,11 @@ function sides(i) {
   const rows = listed.flatMap((side) => {
     const effect = at(side.effect, i);
     const range = effect === null ? "–" : `${signed(effect)} ${interval(at(side.ci_low, i), at(side.ci_high, i))}`;
-    return [make("dt", {}, said(clip(side.short, 40))), make("dd", {}, range)];
+    const many = now.pair.matched_by === "group" && side.experiments ? at(side.experiments, i) : null;
+    return [make("dt", {}, said(clip(side.short, 40))),
+      make("dd", {}, range, many === null ? null : make("span", { class: "soft" }, `, mean of ${count(many, "experiment")}`))];
   });
-  return [make("h4", {}, `${now.pair.quantity === "effect" ? "Effect" : "Normalized effect"}, ` +
+  return [make("h4", {}, `${now.pair.quantity.replace(/^./, (first) => first.toUpperCase())}, ` +
     (now.pair.paired ? "paired" : now.pair.paired === false ? "not paired" : "partly paired")), make("dl", {}, ...rows)];
 }
 
@@ -126,12 +129,16 @@ function compared() {
 
 function stagesOf(i) {
   const names = now.items.names[i];
-  const texts = now.item("stages", i).map((k) => now.items.texts[k].replace(/⟦(\d+)⟧/g, (_, n) => names[Number(n)]));
-  if (!texts.length) return [];
-  return [make("h4", {}, texts.length > 1 ? `The ${texts.length} stages` : "How"), make("ol", {}, ...texts.map((text) => {
-    const cut = text.indexOf(": ");
-    return make("li", {}, make("b", {}, text.slice(0, cut)), said(clip(text.slice(cut + 2), 1500)));
-  }))];
+  const ways = now.ways("stages", i).filter(([, stages]) => stages.length);
+  return ways.flatMap(([run, stages]) => {
+    const texts = stages.map((k) => now.items.texts[k].replace(/⟦(\d+)⟧/g, (_, n) => names[Number(n)]));
+    const title = texts.length > 1 ? `The ${texts.length} stages` : "How";
+    return [make("h4", {}, title, ways.length > 1 ? said(` in ${clip(data.runs[run].name, 60)}`) : null),
+      make("ol", {}, ...texts.map((text) => {
+        const cut = text.indexOf(": ");
+        return make("li", {}, make("b", {}, text.slice(0, cut)), said(clip(text.slice(cut + 2), 1500)));
+      }))];
+  });
 }
 
 function linesOf(i) {

@@ -69,13 +69,16 @@ function broken(text, most) {
 function sayings() {
   const listed = [];
   if (now.metric !== undefined) {
-    const difference = now.mode === "difference", name = difference ? clip(printable(now.view.sides[1].short), 60) : "";
-    listed.push(`${difference ? "difference of effects" : "effect"} on ${clip(printable(now.metric), 80)}` +
+    const difference = now.mode === "difference", signs = difference ? signsOf(now.view, 40) : null;
+    listed.push(`${quantity()} on ${clip(printable(now.metric), 80)}` +
       (now.pair ? `: ${clip(printable(now.view.label), 160)}` : ""),
-    (difference ? `blue: larger in ${name}; orange dashes: smaller in ${name}` :
+    printable(difference ? `blue: ${signs.positive}; orange dashes: ${signs.negative}` :
       "blue: patching raises it; orange dashes: patching lowers it") + "; grey dots: the interval contains 0",
+    ...(difference ? [printable(signs.note)] : []),
     `width ∝ √|${difference ? "difference" : "effect"}|, widest ${number(now.widest, now.digits)}`);
   }
+  const letters = lettersShown().map(([letter, text]) => `${letter} = ${text}`);
+  if (letters.length) listed.push(printable(letters.join("; ")));
   listed.push(byId("shown").textContent);
   return listed;
 }
@@ -104,27 +107,33 @@ function cell(value) {
 
 const DESCRIBED = ["id", "kind", "label", "sender", "sender_position", "receiver", "receiver_position", "path", "base", "source"];
 
-/** The columns of edges.parquet, in its order. */
+/** Columns of edges.parquet that are called otherwise where they are of a difference, as in the table of `compare`. */
+const OF_DIFFERENCE = { effect: "difference", normalized_effect: "normalized_difference" };
+
+/** The columns of edges.parquet, in its order; of a difference those of both sides beside it. */
 function rowOf(i) {
-  const row = {};
+  const row = {}, sides = now.view.sides || [];
   for (const name of DESCRIBED)
-    row[name] = name === "id" ? now.items.id[i] : name === "label" ? labelOf(i) : now.item(name, i);
+    row[name] = name === "id" ? now.items.id[i] : name === "label" ? now.item("label", i) || now.item("arrow", i) :
+      ["path", "base", "source"].includes(name) ? settingOf(name, i) : now.item(name, i);
   row.metric = now.metric ?? null;
-  for (const name of data.columns) row[name] = now.get(name, i);
-  (now.view.sides || []).forEach((side, k) => { row[`effect_${"ab"[k]}`] = at(side.effect, i); });
+  row.quantity = quantity();
+  for (const name of data.columns) row[(sides.length && OF_DIFFERENCE[name]) || name] = now.get(name, i);
+  sides.forEach((side, k) => { row["ab"[k]] = at(side.effect, i); });
+  sides.forEach((side, k) => { row[`experiments_${"ab"[k]}`] = at(side.experiments, i); });
   return row;
 }
 
 byId("save-csv").addEventListener("click", () => {
   const rows = tableOrder.map(rowOf);
-  const names = [...DESCRIBED, "metric", ...data.columns, ...(now.view.sides ? ["effect_a", "effect_b"] : [])];
+  const names = rows.length ? Object.keys(rows[0]) : [...DESCRIBED, "metric", "quantity", ...data.columns];
   const text = [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.map(cell).join(",")).join("\r\n");
   save(fileName("csv"), "text/csv;charset=utf-8", `${text}\r\n`);
 });
 
 byId("save-json").addEventListener("click", () => {
   const shown = Object.fromEntries(Object.entries(state).filter(([name]) => name !== "theme"));
-  const content = { title: data.title, runs: data.runs, view: now.view.label, metric: now.metric ?? null,
+  const content = { title: data.title, runs: data.runs, view: now.view.label, metric: now.metric ?? null, quantity: quantity(),
     shown: { ...shown, said: byId("shown").textContent }, rows: tableOrder.map(rowOf) };
   save(fileName("json"), "application/json", `${JSON.stringify(content, null, 1)}\n`);
 });

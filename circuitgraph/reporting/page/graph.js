@@ -26,11 +26,17 @@ function drawSheet() {
   for (const edge of nodes.edges) nodes.drawn.add(edge.item);
   for (const node of nodes.boxes) for (const i of node.items || []) nodes.drawn.add(i);
   for (const [x, y, letter, value, arrow, box] of scene.letters)
-    nodes.letters.push({ arrow, box, element: layer.letters.appendChild(mark("g", { class: "letter" },
+    nodes.letters.push({ arrow, box, letter, value, setting: settingWith(value, scene, arrow, box), element: layer.letters.appendChild(mark("g", { class: "letter" },
       mark("title", {}, value), mark("circle", { cx: x, cy: y, r: 48 }),
       mark("text", { x, y: y + 27, "text-anchor": "middle", "font-size": 75, "font-weight": "bold" }, letter))) });
   for (const [arrow, x, y] of scene.notes)
     nodes.notes.push({ arrow, element: layer.notes.appendChild(mark("text", { class: "note", x, y })) });
+}
+
+/** Which setting of an arrow's or a box's experiments has this value. */
+function settingWith(value, scene, arrow, box) {
+  const items = arrow >= 0 ? [scene.arrows[arrow][0]] : scene.boxes[box].items || [];
+  return ["path", "base", "source"].find((name) => items.some((i) => now.item(name, i) === value));
 }
 
 function drawColumns(scene) {
@@ -250,6 +256,8 @@ function drawBoxes(visible) {
       const [i] = patched, stroke = i === undefined ? null : strokeOf(i);
       box.note.textContent = i === undefined || now.rank[i] === null ? "patched" :
         signed(now.get("effect", i), now.digits);
+      const part = i === undefined ? "" : now.item("parts", i)[box.key.replace(/@.*/, "")];
+      if (part) box.note.textContent = `${part} ${box.note.textContent}`;
       if (stroke) classes.push(stroke.look);
       const strength = stroke && now.widest ? Math.sqrt(Math.abs(now.get("effect", i) ?? 0) / now.widest) : 0;
       box.face.style.setProperty("--amount", `${Math.round(100 * (stroke ? 0.08 + 0.3 * strength : 0))}%`);

@@ -36,7 +36,7 @@ function sayShown(shown) {
   const measured = shown.filter((i) => now.rank[i] !== null).length;
   const parts = [`${whole(shown.length)} of ${count(many, "experiment")} shown`];
   if (measured < shown.length) parts.push(`${whole(shown.length - measured)} ${now.mode === "difference" ? "in one run alone" : now.pair ? "in the other run alone" : "not measured"}`);
-  if (state.min) parts.push(`|effect| at least ${number(state.min)}`);
+  if (state.min) parts.push(`|${now.mode === "difference" ? "difference" : "effect"}| at least ${number(state.min)}`);
   if (state.top) parts.push(`the ${whole(state.top)} strongest`);
   if (state.sure) parts.push("significant alone");
   if (state.node) parts.push(`at ${state.node} alone`);
@@ -47,20 +47,33 @@ function sayShown(shown) {
   byId("shown").textContent = `${parts.join("; ")}.`;
 }
 
+/** The letters in rings that are drawn, and what they stand for: `path: through-mlps`. */
+function lettersShown() {
+  const found = new Map();
+  for (const { letter, value, setting, element } of nodes?.sheet === now.sheet ? nodes.letters : [])
+    if (!element.hasAttribute("hidden")) found.set(letter, setting ? `${setting}: ${value}` : value);
+  return [...found].sort(([, one], [, other]) => one.localeCompare(other, "en"));
+}
+
 function drawLegend() {
   const metric = now.metric === undefined ? "the metric" : clip(now.metric, 60);
   const seen = new Set(now.order.map(findingOf));
   const difference = now.mode === "difference";
-  const b = difference ? clip(now.view.sides[1].short, 60) : "";
+  const signs = difference ? signsOf(now.view, 40) : { positive: `positive: patching raises ${metric}`,
+    negative: `negative: patching lowers ${metric}` };
   const listed = [];
   const sample = (kind, text, dash, width = 2.6) => listed.push(make("span", {}, mark("svg", { class: kind, viewBox: "0 0 40 14",
     "aria-hidden": "true" }, mark("path", { class: "line", d: "M0 7H33", "stroke-width": width, "stroke-dasharray": dash }),
   mark("path", { class: "tip", d: "M40 7L31 2.5V11.5z" })), said(text)));
-  if (seen.has("positive") || seen.has("untested")) sample("positive", difference ? `larger in ${b}` : `positive: patching raises ${metric}`);
-  if (seen.has("negative") || seen.has("untested")) sample("negative", difference ? `smaller in ${b}` : `negative: patching lowers ${metric}`, "7 3");
+  if (seen.has("positive") || seen.has("untested")) sample("positive", signs.positive);
+  if (seen.has("negative") || seen.has("untested")) sample("negative", signs.negative, "7 3");
   if (seen.has("undecided")) sample("undecided", "95 % interval contains 0", "2 4", 1.6);
   if (now.order.length < now.many) sample("unmeasured", now.pair ? (difference ? "in one run alone" : "in the other run alone") : "not measured", null, 1.2);
+  for (const [letter, said_of] of lettersShown()) listed.push(make("span", {}, mark("svg", { class: "ring letter", viewBox: "0 0 14 14",
+    "aria-hidden": "true" }, mark("circle", { cx: 7, cy: 7, r: 6 }), mark("text", { x: 7, y: 10.2, "text-anchor": "middle",
+    "font-size": 9, "font-weight": "bold" }, letter)), said(said_of)));
   if (now.largest) listed.push(make("span", { class: "soft" }, `widest: ${number(now.widest, now.digits)}, width ∝ √|${difference ? "difference" : "effect"}|`));
+  if (difference) listed.push(make("span", { class: "soft" }, said(signs.note)));
   byId("legend").replaceChildren(...listed);
 }
 

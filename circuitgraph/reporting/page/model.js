@@ -22,6 +22,7 @@ function look() {
   const widest = Math.max(largest, ...alikeIn(view, pair).map((each) => largestOf(each, metric)));
   now = { pair, mode, view, sheet, items: sheet.items, metric, metrics, get, many, order, rank, largest, widest, digits };
   now.item = (name, i) => at(now.items[name], i);
+  now.ways = (name, i) => waysOf(view, now.items, name, i);
   return now;
 }
 
@@ -35,6 +36,30 @@ function largestOf(view, metric) {
   const effects = view.metrics[metric]?.effect;
   if (effects === undefined) return 0;
   return [effects.all ?? 0, ...(Array.isArray(effects) ? effects : [])].reduce((most, x) => Math.max(most, Math.abs(x ?? 0)), 0);
+}
+
+/** How the runs of a view measure an experiment: [run, value] of each run whose value no run before it has. */
+function waysOf(view, items, name, i) {
+  const found = new Map();
+  for (const run of view.runs) {
+    const own = items.own?.[run]?.[name], value = (own ? at(own, i) : null) ?? at(items[name], i);
+    const key = JSON.stringify(value);
+    if (!found.has(key)) found.set(key, [run, value]);
+  }
+  return [...found.values()];
+}
+
+/** A setting as a text: `clean`, or of a difference `clean / corrupted`; null where there is none. */
+const settingOf = (name, i) => now.ways(name, i).map(([, value]) => value).filter((value) => value !== null).join(" / ") || null;
+
+/** What the numbers are of: `effect`, or of a comparison's difference what is compared: `difference of effects`. */
+const quantity = () => (now.mode === "difference" ? `difference of ${now.pair.quantity}s` : "effect");
+
+/** Of a difference: what the sides of 0 mean, with at most so many characters of a run's name. */
+function signsOf(view, most) {
+  const [a, b] = view.sides.map(({ short }) => clip(short, most));
+  return { positive: `${b} − ${a} is positive`, negative: `${b} − ${a} is negative`,
+    note: `A negative effect that is weaker in ${b} has a positive difference.` };
 }
 
 /** The sign of an effect; undecided: its interval contains 0, or it is 0; untested: it has no interval. */
@@ -66,7 +91,11 @@ function strokeOf(i) {
   return { look: effect > 0 ? "positive" : "negative", width, dash, opacity };
 }
 
-const labelOf = (i) => now.item("label", i) || now.item("arrow", i);
+/** What an experiment is called, and how it is measured where most are not: `a0.h0@S2 → m3@S2 (through-mlps)`. */
+function labelOf(i) {
+  const label = now.item("label", i) || now.item("arrow", i), unusual = now.item("unusual", i);
+  return unusual ? `${label} (${unusual})` : label;
+}
 
 /** A port filter has a part for receivers without ports. */
 const portsOf = (i) => now.item("ports", i) || "–";

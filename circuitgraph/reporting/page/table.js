@@ -21,6 +21,9 @@ const COLUMNS = () => {
       return { key: "ab"[k], title: clip(short, 24), value: (i) => at(effect, i), say: signed };
     };
     measured.unshift(side(0), side(1));
+    const counts = now.view.sides.map(({ short, experiments }, k) => ({ key: `n${"ab"[k]}`,
+      title: `experiments in ${clip(short, 24)}`, value: (i) => at(experiments, i), say: whole }));
+    if (now.pair.matched_by === "group") measured.push(...counts);
   }
   return [
     { key: "rank", title: "#", value: (i) => now.rank[i], say: (value) => whole(value + 1) },
@@ -51,7 +54,7 @@ function drawTable(shown) {
   tableOrder.length = 0;
   tableOrder.push(...listed);
   byId("caption").textContent = `${count(listed.length, "experiment")}${now.metric === undefined ? "" :
-    `; ${now.mode === "difference" ? "differences of effects" : "effects"} on ${clip(now.metric, 80)}`}, sorted by ` +
+    `; ${quantity().replace(/^(difference|effect)(?!s)/, "$1s")} on ${clip(now.metric, 80)}`}, sorted by ` +
     `${column.title === "#" ? "size" : column.title.toLowerCase()}`;
   clearTimeout(drawTable.later);
   fillTable(0, listed.length > 150 ? 60 : listed.length);

@@ -25,18 +25,20 @@ _ALL = (
     prompts_section,
     plan_section,
     spec_section,
-    origin_section,
 )
-"""In the order of the page: what was found, then what it was found on and how."""
+"""In the order of the page: what was found, then what it was found on and how; last, where it comes from."""
 
 
-def sections(result: RunResult, *, prefix: str = "") -> tuple[Section, ...]:
+def sections(result: RunResult, *, prefix: str = "", name: str | None = None) -> tuple[Section, ...]:
     """The sections that a run has something for; ids of sections and spec lines begin with `prefix`.
+
+    `name`: what the run is called among several, where its circuit's name may be that of others.
 
     Raises:
         FileError: the spec of a run that was just made cannot be read from its directory.
     """
-    return tuple(found for make in _ALL if (found := make(result, prefix)) is not None)
+    found = [section for make in _ALL if (section := make(result, prefix)) is not None]
+    return (*found, origin_section(result, prefix, name))
 
 
 __all__ = ["Section", "sections", "spec_lines"]

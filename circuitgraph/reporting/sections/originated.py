@@ -20,17 +20,21 @@ HASHES = {
     "saes_sha256": "Sparse autoencoders",
 }
 """Keys of run.json that tell two runs apart, and what they are hashes of."""
+LONGEST_PATH = 1000
 BIBTEX = str.maketrans({char: f"\\{char}" for char in "{}%&#_$"} | {"\\": " "})
 
 
-def origin_section(result: RunResult, prefix: str) -> Section:
-    """Versions, hashes, settings and warnings; the command that makes the run again; how it is cited."""
+def origin_section(result: RunResult, prefix: str, name: str | None = None) -> Section:
+    """Versions, hashes, settings and warnings; the command that makes the run again; how it is cited.
+
+    `name`: what the run is called, if not by its circuit's name.
+    """
     origin = result.provenance
     html = joined(
         facts(_what(origin)),
         _warnings(result),
         heading("Make it again"),
-        *_again(result),
+        *_again(result, name),
         heading("Cite it"),
         element("pre", {"class": "s-code s-copy"}, element("code", None, citation(origin))),
         heading("To the last bit"),
@@ -66,9 +70,9 @@ def _warnings(result: RunResult) -> Markup | None:
     return element("ul", {"class": "s-warnings"}, *(element("li", None, warning) for warning in result.warnings))
 
 
-def _again(result: RunResult) -> Iterator[Markup]:
+def _again(result: RunResult, name: str | None) -> Iterator[Markup]:
     files = result.provenance.get("settings", {}).get("files")
-    yield element("pre", {"class": "s-code s-copy"}, element("code", None, "\n".join(commands(result))))
+    yield element("pre", {"class": "s-code s-copy"}, element("code", None, "\n".join(commands(result, name))))
     said = "spec.yaml is the spec above; what was overridden on the command line already stands in it."
     if (screening := result.screening) is not None:
         said = (
@@ -81,11 +85,12 @@ def _again(result: RunResult) -> Iterator[Markup]:
     yield paragraph(said)
 
 
-def commands(result: RunResult) -> list[str]:
-    """What makes a run again from its spec.yaml."""
+def commands(result: RunResult, name: str | None = None) -> list[str]:
+    """What makes a run again from its spec.yaml; `name`: of its directory, if not its circuit's name."""
     origin = result.provenance
-    name = shlex.quote(plain(str(origin.get("name", "run"))))
-    words = ["circuitgraph run spec.yaml", f"--out runs/{name}"]
+    called = plain(str(name or origin.get("name", "run")), LONGEST_PATH)
+    directory = shlex.quote(called if "/" in called else f"runs/{called}")
+    words = ["circuitgraph run spec.yaml", f"--out {directory}"]
     if origin.get("executor") in ("fast", "literal"):
         words.append(f"--executor {origin['executor']}")
     if result.screening is not None:
@@ -93,7 +98,7 @@ def commands(result: RunResult) -> list[str]:
         words.append(f"--screen {shlex.quote(result.screening.method)} --top {result.screening.measured}")
     lines = [" ".join(words)]
     if result.evaluation is not None:
-        lines.append(f"circuitgraph evaluate runs/{name}")
+        lines.append(f"circuitgraph evaluate {directory}")
     return lines
 
 
