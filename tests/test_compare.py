@@ -752,6 +752,6 @@ def test_hostile_names_change_nothing_but_the_text(text):
 
 def test_how_intervals_were_made_is_said_once_whether_or_not_an_end_was_cut(directories):
     found = cg.compare(directories["swap"], directories["abc"])
-    assert isinstance(found, Comparison)
-    rows = tuple(replace(row, interval=("bootstrap-t", "bootstrap-t-cut")[i % 2]) for i, row in enumerate(found.rows))
-    assert report(replace(found, rows=rows), 5).count("studentised bootstrap") == 1
+    for ways in (("bootstrap-t-cut", "bootstrap-t-cut"), ("bootstrap-t", "bootstrap-t-cut")):
+        rows = tuple(replace(row, interval=ways[i % 2]) for i, row in enumerate(found.rows))
+        assert report(replace(found, rows=rows), 5).count("studentised bootstrap") == 1
