@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks.calibration import CASES, DRAWS, rates
+from tests.benchmarks.calibration import CASES, DRAWS, MIXTURES, SMALL, held, rates
 
 FOUND = {case.name: case for case in CASES}
 RELIABLE = ["normal", *(name for name in FOUND if name.startswith(("16 clusters", "32 clusters")))]
@@ -45,3 +45,17 @@ def test_sign_flips_reject_a_true_null_as_often_as_they_say(measured, name):
 def test_sign_flips_reject_too_often_where_effects_are_skewed(measured):
     assert measured["lognormal, σ = 1"].rejected_5 > 0.07
     assert measured["lognormal, σ = 1"].rejected_1 > 0.03
+
+
+def test_cutting_intervals_costs_no_coverage():
+    for case in SMALL:
+        found = held(case, 16, draws=500)
+        assert found.mean[1] >= found.mean[0] - 0.01, case.name
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [(12, 0.923), (16, 0.965)])
+def test_intervals_of_pairs_of_two_kinds_hold_the_mean_and_not_zero(pairs, expected):
+    found = held(MIXTURES[0], pairs, draws=1000)
+    assert found.mean[1] == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 1000) ** 0.5)
+    assert found.zero[0] > 0.4
+    assert found.zero[1] == 0

@@ -872,3 +872,10 @@ def test_hostile_names_change_nothing_but_the_text(text):
     assert len(list(root.iter("{http://www.w3.org/2000/svg}polygon"))) == len(drawn.arrows) + sum(
         1 for mark in drawn.legend if getattr(mark, "tip", None)
     )
+
+
+def test_how_intervals_were_made_is_said_once_whether_or_not_an_end_was_cut(directories):
+    found = cg.compare(directories["swap"], directories["abc"])
+    for ways in (("bootstrap-t-cut", "bootstrap-t-cut"), ("bootstrap-t", "bootstrap-t-cut")):
+        rows = tuple(replace(row, interval=ways[i % 2]) for i, row in enumerate(found.rows))
+        assert report(replace(found, rows=rows), 5).count("studentised bootstrap") == 1

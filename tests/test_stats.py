@@ -350,6 +350,37 @@ def test_a_few_resamples_without_variance_are_no_obstacle():
     assert np.isfinite([found.low[0], found.high[0]]).all()
 
 
+FAR_APART = [-20.23, -20.17, -19.91, -19.86, -19.77, -19.1, -19.0, -18.25, -1.93, -1.68, -1.52]
+"""Eight pairs far from the other three: 3 % of the resamples hold none of the three and have hardly any spread."""
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_bootstrap_interval_ends_no_further_than_the_most_extreme_pair(sign):
+    found = intervals([sign * np.array(FAR_APART)], seed=0)
+    near, far = sorted((found.low[0], found.high[0]), key=abs)
+    assert found.method == ("bootstrap-t-cut",)
+    assert near == sign * -1.52, "all pairs have one sign, and so has the interval"
+    assert -20.23 < sign * far < sign * found.mean[0]
+
+
+def test_a_bootstrap_interval_may_reach_as_far_as_students_t():
+    # 99.9 %: t(9) = 4.8 standard errors lie beyond all ten pairs
+    x = np.random.default_rng(18).normal(size=(200, 10))
+    found, student = (intervals(x, seed=0, level=0.999, resamples=r) for r in (2000, 0))
+    cut = (student.high > x.max(axis=1)) & (found.high == student.high)
+    assert cut.sum() > 20
+    assert {found.method[i] for i in np.flatnonzero(cut)} == {"bootstrap-t-cut"}
+    assert (found.high <= np.maximum(student.high, x.max(axis=1))).all()
+
+
+@given(st.lists(st.sampled_from([-20.0, -19.0, -1.5, -1.0]) | st.floats(-20, -1), min_size=8, max_size=24))
+def test_a_bootstrap_interval_reaches_beyond_every_pair_only_where_students_t_does(values):
+    found, student = intervals([values], seed=0, resamples=200), intervals([values], seed=0, resamples=0)
+    slack = 1e-9
+    assert found.low[0] >= min(min(values), student.low[0]) - slack
+    assert found.high[0] <= max(max(values), student.high[0]) + slack
+
+
 def test_no_experiments_are_no_problem():
     found = intervals(np.empty((0, 16)), seed=0)
     assert (found.mean.shape, found.low.shape, found.method) == ((0,), (0,), ())
@@ -389,6 +420,19 @@ def test_no_normalized_effect_when_the_gap_may_be_zero(clusters):
     gaps -= gaps.mean() - 0.01
     found = normalized(np.ones((3, 24)), gaps, clusters, seed=0)
     assert np.isnan([found.value, found.low, found.high]).all()
+
+
+def test_a_normalized_interval_is_cut_as_that_of_the_effect_is():
+    effect, share = intervals([FAR_APART], seed=0), normalized([FAR_APART], np.full(11, 40.0), seed=0)
+    assert (share.low[0], share.high[0]) == pytest.approx((effect.low[0] / 40, -1.52 / 40))
+    # each pair's own gap: a pair's value is its effect as a share of the gap, to first order around the ratio
+    x, gaps = np.array(FAR_APART), np.linspace(-36, -44, 11)
+    found = normalized([x], gaps, seed=0)
+    ratio = x.mean() / gaps.mean()
+    values = ratio + (x - ratio * gaps) / gaps.mean()
+    student = intervals(values[None], seed=0, resamples=0)
+    assert found.low[0] >= min(values.min(), student.low[0])
+    assert found.high[0] <= max(values.max(), student.high[0])
 
 
 def test_one_pair_has_a_normalized_effect_without_interval():

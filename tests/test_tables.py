@@ -88,6 +88,15 @@ def test_an_interval_beyond_every_pair_is_warned_about():
     measured = Measured(ROW.id, "logit_diff", base, None, np.linspace(-0.8, -0.2, 8))
     inside = replace(ROW, ci_low=-0.7, ci_high=-0.3)
     beyond = replace(ROW, label="far", ci_low=-30.0, ci_high=-0.3)
+    cut = replace(ROW, label="cut", interval="bootstrap-t-cut", ci_low=-0.7, ci_high=-0.2)
     assert stretched_warning([inside], [measured]) is None
-    assert "the interval of far reaches beyond" in (stretched_warning([inside, beyond], [measured]) or "")
-    assert "far and 1 more" in (stretched_warning([beyond, beyond], [measured]) or "")
+    assert "the interval of far (logit_diff): it reaches" in (stretched_warning([inside, beyond], [measured]) or "")
+    assert "the interval of cut (logit_diff)" in (stretched_warning([inside, cut], [measured]) or "")
+
+
+def test_intervals_beyond_every_pair_are_counted_for_each_metric():
+    base = np.zeros(8)
+    measured = [Measured(ROW.id, name, base, None, np.linspace(-0.8, -0.2, 8)) for name in ("logit_diff", "kl")]
+    far = replace(ROW, label="far", ci_low=-30.0, ci_high=-0.3)
+    rows = [far, replace(far, label="other"), replace(far, metric="kl")]
+    assert "of far and 1 more (logit_diff), of far (kl): it" in (stretched_warning(rows, measured) or "")

@@ -18,6 +18,7 @@ LISTED = 8
 RESAMPLED = "in brackets: 2.5 to 97.5 % of what resampled prompts give"
 MEASURED_BY = {
     "bootstrap-t": "of differences within prompt pairs (studentised bootstrap)",
+    "bootstrap-t-cut": "of differences within prompt pairs (studentised bootstrap)",
     "cluster-t": "of differences within prompt pairs, cluster-robust",
     "t": "of differences within prompt pairs (Student's t)",
     "welch-t": "Welch's t, the prompts of the runs being different ones",
@@ -113,7 +114,7 @@ def _difference(found: Comparison) -> str:
     counted = ", ".join(f"{a}" if a == b else f"{a} and {b}" for a, b in sorted(pairs))
     counted += " pair" if pairs == {(1, 1)} else " pairs"
     how = {True: "paired", False: "unpaired", None: "paired where the prompts are the same"}[found.paired]
-    ways = [MEASURED_BY[name] for name in dict.fromkeys(row.interval for row in found.rows) if name in MEASURED_BY]
+    ways = dict.fromkeys(MEASURED_BY[row.interval] for row in found.rows if row.interval in MEASURED_BY)
     said = f": {'; '.join(ways)}" if ways else ""
     return f"{one_line(found.metric)}: difference = B − A of the {of}{mean}; {how}, {counted}{said}"
 

@@ -54,7 +54,10 @@ class Row:
     normalized_ci_low: float | None = None
     normalized_ci_high: float | None = None
     interval: str | None = None
-    """How the interval was made: `bootstrap-t`, `cluster-t`, `t`, `constant`, or None (see `stats.intervals`)."""
+    """How the interval was made: `bootstrap-t`, `bootstrap-t-cut`, `cluster-t`, `t`, `constant`, or None.
+
+    See `stats.intervals`.
+    """
     same_sign: float | None = None
     """Share of pairs whose effect has the sign of the mean effect."""
     p_value: float | None = None

@@ -95,22 +95,29 @@ def _not_finite(item: Measured) -> str | None:
 
 
 def stretched_warning(rows: Iterable[Row], measured: Iterable[Measured]) -> str | None:
-    """Names the experiments whose interval reaches beyond the effects of all their pairs; None if there are none.
+    """Names, per metric, experiments whose interval reaches beyond the effects of all their pairs, or was cut there.
 
-    That is what a lopsided sample looks like: few pairs carry the effect, and the interval can only guess.
+    That is what a lopsided sample looks like: few pairs lie far from the rest, and the interval can only guess.
+    None if there are none.
     """
     effects = {(item.id, item.metric): item.effect for item in measured}
-    found = []
+    found: dict[str, list[str]] = {}
     for row in rows:
-        values = effects[row.id, row.metric]
         if row.ci_low is None or row.ci_high is None or not row.std_error:
             continue
-        if row.ci_low < values.min() or row.ci_high > values.max():
-            found.append(row.label)
+        values = effects[row.id, row.metric]
+        if row.interval == "bootstrap-t-cut" or row.ci_low < values.min() or row.ci_high > values.max():
+            found.setdefault(row.metric, []).append(row.label)
     if not found:
         return None
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"the interval of {found[0]}{more} reaches beyond the effect of every pair: too few or too lopsided pairs"
+    listed = (
+        f"{labels[0]}{f' and {len(labels) - 1} more' if len(labels) > 1 else ''} ({metric})"
+        for metric, labels in found.items()
+    )
+    return (
+        f"too few or too lopsided pairs for the interval of {', of '.join(listed)}: "
+        "it reaches beyond the effect of every pair, or was cut there"
+    )
 
 
 def _rows_of_metric(

@@ -11,14 +11,15 @@ One estimator serves all: a ratio R = Σx / Σg over units, its standard error f
 Intervals are studentised bootstraps (Efron & Tibshirani 1993, §12.5), except that cluster means, and
 samples too small or too lopsided to be resampled, use Student's t. `method` says which:
 
-    bootstrap-t   t quantiles from resampled units
-    cluster-t     Student's t with the degrees of freedom of `_of_clusters`: clusters − 1 where all are of
-                  one size, fewer where they are not
-    t             Student's t with units − 1: fewer than SMALLEST_BOOTSTRAP units, or more than
-                  (1 − level) / 2 of the resamples on one side leave (nearly) no spread to divide by
-                  (sixty zeros and one outlier), so that the quantile would not exist
-    constant      every unit agrees: the interval is the value, its standard error 0
-    None          one unit: no standard error and no interval
+    bootstrap-t      t quantiles from resampled units
+    bootstrap-t-cut  the same, of which an end lay beyond every unit and was moved back (see `_reach`)
+    cluster-t        Student's t with the degrees of freedom of `_of_clusters`: clusters − 1 where all are
+                     of one size, fewer where they are not
+    t                Student's t with units − 1: fewer than SMALLEST_BOOTSTRAP units, or more than
+                     (1 − level) / 2 of the resamples on one side leave (nearly) no spread to divide by
+                     (sixty zeros and one outlier), so that the quantile would not exist
+    constant         every unit agrees: the interval is the value, its standard error 0
+    None             one unit: no standard error and no interval
 
 The resamples depend on (seed, number of units) alone and are shared by all experiments: equal values
 have equal intervals, whatever else is measured beside them.
@@ -245,16 +246,34 @@ def _block(units: Floats, sizes: Floats, seed: int, level: float, resamples: int
     residuals[constant] = 0.0
     error = np.sqrt((student.inflation * residuals**2).sum(axis=1)) / abs(sizes.sum())
 
-    upper = np.full(rows, t_factor(student.df, level))
-    lower = -upper
+    factor = t_factor(student.df, level)
+    low, high = value - factor * error, value + factor * error
     method = np.full(rows, student.method, dtype=object)
     if resamples and count >= SMALLEST_BOOTSTRAP:
-        low, high = _t_quantiles(residuals, sizes, _counts(seed, count, resamples), (1 - level) / 2)
-        usable = np.isfinite(low) & np.isfinite(high)
-        lower, upper = np.where(usable, low, lower), np.where(usable, high, upper)
+        lower, upper = _t_quantiles(residuals, sizes, _counts(seed, count, resamples), (1 - level) / 2)
+        usable = np.isfinite(lower) & np.isfinite(upper)
+        lower, upper = np.where(usable, lower, -factor), np.where(usable, upper, factor)
+        least, most = _reach(units, sizes, value, low, high)
+        low, high = value - upper * error, value - lower * error
         method[usable] = "bootstrap-t"
+        method[(low < least) | (high > most)] = "bootstrap-t-cut"
+        low, high = np.maximum(low, least), np.minimum(high, most)
     method[constant] = "constant"
-    return Intervals(value, error, value - upper * error, value - lower * error, tuple(method))
+    return Intervals(value, error, low, high, tuple(method))
+
+
+def _reach(units: Floats, sizes: Floats, value: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """How far a bootstrap interval may reach: to the most extreme unit, or to Student's [low, high] if that is further.
+
+    When few units lie far from the rest, a resample without them has next to no spread to divide by, and the t
+    quantile sends the end on the far side of those few to where no unit ever was: 8 pairs near −19.5 and 3 near −1.7
+    have [−19, +40]. Cutting it there costs no coverage (docs/definitions.md).
+
+    A unit's value is what it would make of the ratio to first order, R + (x − R·g) / mean(g): x itself where g is 1.
+    """
+    size = sizes.mean()
+    values = (units - value[:, None] * (sizes - size)) / size
+    return np.minimum(values.min(axis=1), low), np.maximum(values.max(axis=1), high)
 
 
 def _t_quantiles(residuals: Floats, sizes: Floats, counts: Floats, tail: float) -> tuple[Floats, Floats]:
