@@ -21,9 +21,9 @@ from circuitgraph.nodes import parse
 from circuitgraph.plans import explain_plan
 from circuitgraph.reporting import page
 from circuitgraph.reporting.assemble import embedded, policy
-from circuitgraph.reporting.data import MOST
 from circuitgraph.reporting.geometry import SCALE, path
 from circuitgraph.reporting.heading import facts, warnings
+from circuitgraph.reporting.sheets import MOST
 from circuitgraph.results import RunResult
 from tests.made_runs import SPEC, all_of_gpt2, made_run, result_of
 from tests.render_graphs import GRAPHS, edge, graph, nasty, row, rows

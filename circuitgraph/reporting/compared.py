@@ -9,8 +9,9 @@ from typing import Any
 from circuitgraph.comparing.records import By, Comparison, Matched, Quantity
 from circuitgraph.graph.claims import CircuitGraph
 from circuitgraph.graph.usual import SETTINGS, unusual_settings, usual_settings
-from circuitgraph.reporting.data import Json, Names, sheet
 from circuitgraph.reporting.experiments import FOUND, column, found, metric_phrases
+from circuitgraph.reporting.geometry import Json
+from circuitgraph.reporting.sheets import Names, sheet
 from circuitgraph.results.records import Row, RunResult
 
 Pair = tuple[int, int]
