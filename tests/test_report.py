@@ -401,3 +401,10 @@ def test_the_command(circuitgraph, run, other, tmp_path):
     assert "nothing" in ended.err
     ended = circuitgraph("report", run.directory, "-o", "report.pdf")
     assert (ended.status, ended.err) == (2, "'report.pdf': a report is an .html file\n")
+    ended = circuitgraph("report", run.directory, other.directory, "-o", "kl.html", "--metric", "divergence")
+    assert ended.status == 0
+    assert [
+        list(view["metrics"]) for view in Reading((tmp_path / "kl.html").read_text(encoding="utf-8")).data["views"]
+    ] == [["divergence"]] * 3
+    ended = circuitgraph("report", run.directory, "-o", "kl.html", "--metric", "divergence")
+    assert (ended.status, ended.err) == (2, "a report of one run has all of its metrics, to choose from on the page\n")

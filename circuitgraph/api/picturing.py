@@ -206,13 +206,20 @@ def drawn_part(result: RunResult, path: str | Path, style: str = "plain") -> str
 
 
 def report(
-    runs: RunResult | str | Path | Sequence[RunResult | str | Path], path: str | Path, *, title: str | None = None
+    runs: RunResult | str | Path | Sequence[RunResult | str | Path],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    metric: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a run, or several compared, as one HTML page that needs nothing but a browser (docs/report.md).
 
     Args:
         runs: results or run directories; one, or several to be compared.
         path: an `.html` file.
+        metric: the one that several runs are compared in, the first if not given; a page of one run has all.
+        progress: called with (steps done, steps in all) while several runs are compared.
 
     Raises:
         InputError: no run, one that is not finished, or runs that cannot be compared; the file is no .html.
@@ -223,4 +230,5 @@ def report(
     from circuitgraph.results.records import RunResult
 
     listed = [runs] if isinstance(runs, RunResult | str | Path) else list(runs)
-    return write_page([load_run(run) if isinstance(run, str | Path) else run for run in listed], path, title=title)
+    loaded = [load_run(run) if isinstance(run, str | Path) else run for run in listed]
+    return write_page(loaded, path, title=title, metric=metric, progress=progress)

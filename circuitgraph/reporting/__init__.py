@@ -11,13 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitgraph.comparing.compare import distinct_labels
+from circuitgraph.comparing.compare import Progress, distinct_labels
 from circuitgraph.errors import InputError
 from circuitgraph.reporting.assemble import Part, assemble
 from circuitgraph.reporting.data import data_of, prefix_of
 from circuitgraph.reporting.heading import description, facts, isolated, warnings
 from circuitgraph.reporting.sections import sections
-from circuitgraph.results.files import write_text
+from circuitgraph.results.files import check_writable, write_text
 from circuitgraph.results.records import RunResult
 
 if TYPE_CHECKING:
@@ -28,17 +28,30 @@ __all__ = ["page", "write_page"]
 ENDINGS = (".html", ".htm")
 
 
-def page(runs: Sequence[RunResult], comparison: Comparison | None = None, *, title: str | None = None) -> str:
+def page(
+    runs: Sequence[RunResult],
+    comparison: Comparison | None = None,
+    *,
+    title: str | None = None,
+    metric: str | None = None,
+    progress: Progress | None = None,
+) -> str:
     """The whole HTML text. Several runs are compared, each with each, unless the comparison of two is given.
 
+    Args:
+        metric: the one that several runs are compared in; the first of the first run if not given.
+        progress: called with (steps done, steps in all) while several runs are compared.
+
     Raises:
-        InputError: no run, or runs that cannot be compared.
+        InputError: no run, or runs that cannot be compared; a metric for a single run, whose page has all.
         NotFiniteError: NaN or infinity in a row; the message names it.
     """
     if not runs:
         raise InputError("a report is of a run, or of several")
+    if metric is not None and len(runs) == 1:
+        raise InputError("a report of one run has all of its metrics, to choose from on the page")
     names = distinct_labels(runs) if comparison is None else comparison.labels
-    comparisons = _compared(runs, names) if comparison is None else {(0, 1): comparison}
+    comparisons = _compared(runs, names, metric, progress) if comparison is None else {(0, 1): comparison}
     heading = title or (" and ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} other runs")
     return assemble(
         data_of(runs, names, comparisons, heading),
@@ -53,8 +66,15 @@ def page(runs: Sequence[RunResult], comparison: Comparison | None = None, *, tit
     )
 
 
-def write_page(runs: Sequence[RunResult], path: str | Path, *, title: str | None = None) -> Path:
-    """Write the page of some runs to a file, which appears whole or not at all.
+def write_page(
+    runs: Sequence[RunResult],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    metric: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the page of some runs to a file, which appears whole or not at all; arguments as those of `page`.
 
     Raises:
         InputError: the file's ending is not .html; and as `page`.
@@ -63,17 +83,23 @@ def write_page(runs: Sequence[RunResult], path: str | Path, *, title: str | None
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
         raise InputError(f"'{target.name}': a report is an .html file")
-    write_text(target, page(runs, title=title))
+    check_writable(target)
+    write_text(target, page(runs, title=title, metric=metric, progress=progress))
     return target
 
 
-def _compared(runs: Sequence[RunResult], names: Sequence[str]) -> Mapping[tuple[int, int], Comparison]:
+def _compared(
+    runs: Sequence[RunResult], names: Sequence[str], metric: str | None, progress: Progress | None
+) -> Mapping[tuple[int, int], Comparison]:
     """(i, j) → run i against run j; empty for a single run."""
     if len(runs) < 2:
         return {}
-    from circuitgraph.comparing import compare_all
+    from circuitgraph.comparing import compare_all, compare_two
 
-    return compare_all(runs, labels=names).pairs
+    if len(runs) == 2:
+        one = compare_two(*runs, labels=(names[0], names[1]), metric=metric, progress=progress)
+        return {(0, 1): one}
+    return compare_all(runs, labels=names, metric=metric, progress=progress).pairs
 
 
 def _parts(runs: Sequence[RunResult], names: Sequence[str]) -> list[Part]:
