@@ -550,6 +550,51 @@ def test_places_that_cannot_be_written(file, tmp_path):
         cg.export(run_of(graph(edge("m0", "m1")), [1.0]), tmp_path / "nowhere" / "x.csv")
 
 
+def test_scores_of_an_earlier_import_do_not_stay_beside_another_spec(file, tmp_path):
+    """They are joined with a run by id, and would be another circuit's."""
+    scored = file("g.json", eap({"m0->m1": {"score": 1, "in_graph": True}}))
+    alone = file("edges.json", [["m0", "m1"]])
+    spec, beside = tmp_path / "x.yaml", tmp_path / "x.scores.csv"
+    cg.import_circuit(scored, spec)
+    spec.unlink()
+    with pytest.raises(FileError, match=r"x\.scores\.csv' is there already; --force replaces it"):
+        cg.import_circuit(alone, spec)
+    made = cg.import_circuit(alone, spec, replace=True)
+    assert not beside.exists()
+    assert "those of an earlier import, is removed" in made.notes[-1]
+    beside.write_text("mine\n")
+    with pytest.raises(FileError, match="no import wrote it: move it away"):
+        cg.import_circuit(alone, spec, replace=True)
+    assert beside.read_text() == "mine\n"
+
+
+def test_prompts_of_the_spec_s_name_are_not_taken_unasked(file, tmp_path):
+    path, pairs = file("g.json", [["m0", "m1"]]), tmp_path / "x.pairs.jsonl"
+    pairs.write_text('{"clean": "a", "corrupted": "b"}\n')
+    with pytest.raises(FileError, match="the spec would measure on it: say so with --prompts"):
+        cg.import_circuit(path, tmp_path / "x.yaml", replace=True)
+    spec = cg.import_circuit(path, tmp_path / "x.yaml", prompts=pairs).spec
+    assert spec is not None
+    assert spec.prompts.file == "x.pairs.jsonl"
+
+
+def test_what_was_there_stays_where_a_file_cannot_be_written(file, tmp_path):
+    path = file("g.json", eap({"m0->m1": {"score": 1, "in_graph": True}}))
+    prompts = file("p.json", {"prompts": [{"clean": "a", "corrupt": "b", "answers": ["c"], "wrong_answers": ["d"]}]})
+    spec = tmp_path / "x.yaml"
+    cg.import_circuit(path, spec, prompts=prompts)
+    before = {name: (tmp_path / name).read_bytes() for name in ("x.yaml", "x.scores.csv", "x.pairs.jsonl")}
+    other = file("h.json", eap({"m0->m2": {"score": 2, "in_graph": True}}))
+    (tmp_path / "x.scores.csv.tmp").mkdir()
+    with pytest.raises(FileError):
+        cg.import_circuit(other, spec, prompts=prompts, replace=True)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    (tmp_path / "y.scores.csv.tmp").mkdir()
+    with pytest.raises(FileError):
+        cg.import_circuit(other, tmp_path / "y.yaml", prompts=prompts)
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("y") and not name.endswith(".tmp")]
+
+
 def test_the_commands(circuitgraph, file, tmp_path):
     path = file("g.json", eap({"m0->m1": {"score": 0.5, "in_graph": True}}))
     ended = circuitgraph("import", str(path))

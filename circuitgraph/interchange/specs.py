@@ -29,6 +29,7 @@ from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Edge, ScoredGraph
 from circuitgraph.interchange.tables import Table, guarded
 from circuitgraph.nodes import Address, parse
+from circuitgraph.results.files import file_errors
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.spec.model import (
     AllSpec,
@@ -327,3 +328,10 @@ def scores_text(graph: ScoredGraph, path: Path) -> str:
 def has_scores(found: FileContent) -> bool:
     """Whether the file holds scores that a spec cannot hold."""
     return isinstance(found.content, ScoredGraph) and found.content.scored
+
+
+def is_scores(path: Path) -> bool:
+    """Whether a file is what `scores_text` wrote, by its first line."""
+    first = ",".join(SCORE_COLUMNS).encode()
+    with file_errors("read", path), open(path, "rb") as file:
+        return file.readline(len(first) + 2).rstrip(b"\r\n") == first
