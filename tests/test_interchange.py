@@ -60,10 +60,9 @@ nodes:
 """
 
 
-def kinds(*, receivers_added: bool = True) -> CircuitGraph:
+def kinds() -> CircuitGraph:
     """Every kind of experiment, in many ways."""
-    text = KINDS if receivers_added else KINDS.replace("receivers: add, ", "").replace("m1@END]", '"a1.h1<v>@END"]')
-    spec = CircuitSpec.model_validate(yaml.safe_load(text.replace("generator: ioi", "generator: {name: ioi}")))
+    spec = CircuitSpec.model_validate(yaml.safe_load(KINDS.replace("generator: ioi", "generator: {name: ioi}")))
     return build_graph(spec, ModelShape(2, 3, 3, d_model=16, d_mlp=8))
 
 
@@ -543,7 +542,7 @@ def test_every_kind_of_experiment_comes_back_from_a_table(tmp_path):
 
 @pytest.mark.parametrize("ending", [".graphml", ".json"])
 def test_graphs_come_back_byte_by_byte_and_as_the_same_experiments(ending, tmp_path):
-    circuit = kinds(receivers_added=False)
+    circuit = kinds()
     to = "graphml" if ending == ".graphml" else "networkx-json"
     made = round_trip(run_on(circuit), tmp_path / f"kinds{ending}", to)
     assert made.spec is not None
@@ -551,6 +550,18 @@ def test_graphs_come_back_byte_by_byte_and_as_the_same_experiments(ending, tmp_p
     edges = {claim_id(claim) for claim in circuit.claims if not isinstance(claim, NodeClaim)}
     assert {claim_id(claim) for claim in again.claims} == edges
     assert any("patched by themselves" in note for note in made.notes)
+    assert not any("joined receivers" in note for note in made.notes)
+
+
+def test_a_graph_that_does_not_say_how_receivers_are_joined_is_noted_and_a_wrong_word_refused(tmp_path):
+    circuit = graph(edge("a0.h1", "a1.h0<q> a1.h1<q>"), shape=SMALL)
+    path = cg.export(run_on(circuit), tmp_path / "x.json", "networkx-json")
+    text = path.read_text()
+    path.write_text(text.replace('"receivers": "overwrite"', '"receivers": ""'))  # as earlier versions have it
+    assert any("whether joined receivers are overwritten" in note for note in cg.import_circuit(path).notes)
+    path.write_text(text.replace('"receivers": "overwrite"', '"receivers": "ad"'))
+    with pytest.raises(InputError, match="joined receivers are no 'ad'; did you mean 'add'"):
+        cg.import_circuit(path)
 
 
 def test_networkx_reads_what_is_written_for_it(tmp_path):

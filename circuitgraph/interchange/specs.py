@@ -21,7 +21,7 @@ from circuitgraph.graph.partition import partition_edges
 from circuitgraph.graph.references import References
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.eap import LARGEST_SIZE
-from circuitgraph.interchange.entries import Entries, entries_of_graph, entries_of_table, sections
+from circuitgraph.interchange.entries import Entries, Entry, entries_of_graph, entries_of_table, sections
 from circuitgraph.interchange.formats import FileContent
 from circuitgraph.interchange.from_run import MEANINGS
 from circuitgraph.interchange.names import shown
@@ -77,7 +77,7 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
         case ScoredGraph():
             entries = _of_scores(content, path, wanted.shape, notes)
         case Table():
-            entries = sections(str(path), entries_of_table(str(path), content))
+            entries = _of_entries(entries_of_table(str(path), content), path, notes)
         case Attributed():
             entries = _of_graph(content, path, notes)
         case Pairs():
@@ -135,12 +135,16 @@ def _of_graph(content: Attributed, path: Path, notes: list[str]) -> Entries:
     entries = entries_of_graph(str(path), content)
     if any(attributes.get("patched") is True for _, attributes in content.nodes):
         notes.append("nodes that were patched by themselves are not in the spec: the file holds their numbers alone")
-    if any(len(entry.receivers) > 1 for entry in entries):
+    if not entries:
+        raise InputError(f"{path} holds no edges")
+    return _of_entries(entries, path, notes)
+
+
+def _of_entries(entries: Sequence[Entry], path: Path, notes: list[str]) -> Entries:
+    if any(len(entry.receivers) > 1 and entry.receivers_mode is None for entry in entries):
         notes.append(
             "whether joined receivers are overwritten or added to is not in the file: the spec overwrites them"
         )
-    if not entries:
-        raise InputError(f"{path} holds no edges")
     return sections(str(path), entries)
 
 
