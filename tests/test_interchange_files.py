@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import zipfile
@@ -25,6 +26,7 @@ from tests.runs_by_hand import run_of
 from tests.test_imports import HEAVY, loaded_after
 
 CFG = {"n_layers": 12, "n_heads": 12, "parallel_attn_mlp": False, "d_model": 768}
+TWO = {"n_layers": 2, "n_heads": 2}
 
 
 @pytest.fixture
@@ -37,6 +39,9 @@ def file(tmp_path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+GRAPHML = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph>{}</graph></graphml>'
 
 
 def eap(edges: dict[str, Any], nodes: dict[str, Any] | None = None, cfg: Any = CFG) -> dict[str, Any]:
@@ -137,6 +142,13 @@ def test_acdc_s_whole_graph(file):
     assert made.content.direction == "effect"
     assert "removed from what was left" in made.content.about["meaning"]
     assert any("3 edges inside a head or an MLP" in note for note in made.notes)
+
+
+def test_effects_of_acdc_that_are_no_numbers_are_missing(file):
+    end = ["blocks.1.hook_resid_post", [None], "blocks.1.hook_mlp_out", [None]]
+    path = file("acdc.json", [[[RECEIVER, [None, None, 2], SENDER, [None, None, 1]], 10**400], [end, 0.5]])
+    assert scores(path) == {"a0.h1->a1.h2<v>": Mark(None, True), "m1->logits": Mark(0.5, True)}
+    assert any("1 edges have NaN or infinity" in note for note in cg.import_circuit(path).notes)
 
 
 def test_acdc_s_pth(tmp_path):
@@ -243,6 +255,7 @@ def test_a_circuit_and_its_prompts_become_a_spec_that_check_accepts(file, tmp_pa
         ("p.json", {"prompts": ["a"]}, "prompt 1 must be an object with clean and corrupt, not a text"),
         ("p.json", {"prompts": [{"clean": 3}]}, "clean must be a text or a list of token ids"),
         ("p.json", {"word_idxs": {"A": 1.5}, "prompts": [{"clean": "a"}]}, "index of 'A' must be a whole number"),
+        ("p.json", {"prompts": [{"clean": "\ud800"}]}, "prompt 1: a text in it holds half a character"),
         ("p.csv", "clean,corrupted,label\na,b\n", "p.csv:2: 2 cells, but there are 3 columns"),
         ("p.csv", "clean,corrupted,correct_idx,incorrect_idx\na,b,x,3\n", "p.csv:2: correct_idx is 'x'"),
         ("p.csv", "clean,corrupted,label\n", "there are no prompts"),
@@ -298,6 +311,8 @@ def test_prompts_that_cannot_be_read(name, value, said, file):
         ('{"cfg": {}, "cfg": {}}', "key 'cfg' is given twice"),
         ('{"cfg":' * 3000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "a number has too many digits"),
+        ({**eap({}), "about": {"metric": {"name": json.loads("[" * 900 + "]" * 900)}}}, "about is nested too deeply"),
+        ("[" * 600 + '"hook_"' + "]" * 600, "nested too deeply"),
         ([["a0.h1", "a12.x"]], "'a12.x' is no node"),
         ([["a0.h1", "m0", "m1"]], "no known format"),
         ([["m0", "m1"], ["m0", 3]], "an edge is a pair of names, from and to; not a list"),
@@ -386,9 +401,24 @@ def test_code_in_a_pt_file_is_not_run(tmp_path):
         ([torch.zeros(3)], "holds a list; what is read is"),
         ({"weights": torch.zeros(3)}, "holds an object; what is read is"),
         ({"cfg": CFG, "edges_scores": torch.zeros(157, 444)}, "edges_scores is 157 × 444; layers and heads in"),
-        ({"cfg": CFG, "edges_scores": [1]}, "edges_scores must be a plain tensor of numbers, not list"),
+        ({"cfg": CFG, "edges_scores": [1]}, "edges_scores must be a plain tensor of numbers, not a list"),
         ({"cfg": {"n_layers": 1}, "edges_scores": torch.zeros(1)}, "cfg.n_heads must be a whole number"),
-        ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "src_nodes": ["m0"]}, "src_nodes has 'm0' at place 0"),
+        ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "src_nodes": ["m0"]},
+         "src_nodes has 1 names, and layers and heads in cfg make 157"),
+        ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "src_nodes": ["m0"] * 157},
+         "src_nodes has 'm0' at place 0, where EAP-IG has 'input'"),
+        ({"cfg": TWO, "edges_in_graph": torch.full((7, 15), 0.3)}, "edges_in_graph holds 0.3 at input->a0.h0<q>;"),
+        ({"cfg": TWO, "edges_in_graph": torch.full((7, 15), torch.nan)}, "edges_in_graph holds nan at input->a0"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15), "nodes_in_graph": torch.full((7,), 2)},
+         "nodes_in_graph holds 2 at input; it says in or out"),
+        ({"cfg": {"n_layers": 10_000, "n_heads": 10_000}, "edges_scores": torch.zeros(3, 3)}, "edges_scores is 3 × 3;"),
+        ({"cfg": {"n_layers": 300, "n_heads": 300}, "edges_scores": torch.zeros(1).expand(90_301, 270_301)},
+         "edges_scores has 24,408,450,601 cells; up to"),
+        ({"cfg": {"n_layers": 9_000, "n_heads": 9_000}, "edges_scores": None}, "neither edges_scores nor edges_in"),
+        ({"cfg": TWO, "edges_scores": torch.empty(7, 15, device="meta")}, "it is on 'meta', without numbers"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15), "about": '{"a":' * 100_000}, "about is nested too deeply"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15), "about": '{"a":' * 99 + "0" + "}" * 99},
+         "about is nested too deeply"),
         ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "about": "["}, "about must be the JSON text of an object"),
     ],
 )  # fmt: skip
@@ -398,6 +428,21 @@ def test_pt_files_that_hold_something_else(value, said, tmp_path):
         cg.import_circuit(tmp_path / "x.pt", top=1)
     assert said in str(error.value)
     assert error.value.exit_status == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*(Sparse CSR|nested tensors)")
+def test_tensors_of_other_layouts_are_refused(tmp_path):
+    nested = torch.nested.nested_tensor([torch.zeros(3), torch.zeros(4)])
+    for value, said in (
+        ({"cfg": TWO, "edges_scores": torch.eye(7, 15).to_sparse_csr()}, "it is sparse_csr"),
+        ({"cfg": TWO, "edges_scores": torch.eye(7, 15).to_sparse()}, "it is sparse_coo"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15, dtype=torch.complex64)}, "it is complex"),
+        ({"cfg": TWO, "edges_scores": nested}, "it is nested"),
+        (nested, "holds Tensor; what is read is"),
+    ):
+        torch.save(value, tmp_path / "x.pt")
+        with pytest.raises(InputError, match=said):
+            cg.import_circuit(tmp_path / "x.pt", top=1)
 
 
 def test_files_that_cannot_be_used_exit_with_5(tmp_path, file, monkeypatch):
@@ -416,6 +461,41 @@ def test_files_that_cannot_be_used_exit_with_5(tmp_path, file, monkeypatch):
         cg.import_circuit(file("large.json", eap({})))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"PK\x01\x02\x00\x00\x00\x00", b"PK\x01\x02\x00\x00\x91\x00"),  # "zip file version 14.5"
+        (b"PK\x06\x07\x00\x00\x00\x00", b"PK\x06\x07\x07\x00\x00\x00"),  # "zipfiles that span multiple disks"
+    ],
+)
+def test_a_damaged_archive_is_told_as_such(before, after, tmp_path):
+    torch.save({"cfg": CFG, "edges_scores": torch.zeros(157, 445)}, tmp_path / "x.pt")
+    content = (tmp_path / "x.pt").read_bytes()
+    assert before in content
+    (tmp_path / "x.pt").write_bytes(content.replace(before, after))
+    with pytest.raises(FileError, match=r"x\.pt: damaged \(zip"):
+        cg.import_circuit(tmp_path / "x.pt")
+
+
+def test_a_file_of_another_model_is_refused_as_soon_as_enough_is_wrong(file, monkeypatch):
+    """The nearest names are sought for what is told alone: 32,491 searches took most of a minute."""
+    sought: list[str] = []
+    search = difflib.get_close_matches
+    monkeypatch.setattr(
+        difflib, "get_close_matches", lambda name, *names, **how: sought.append(name) or search(name, *names, **how)
+    )
+    wrong = [f"b{i}.h1" for i in range(500)]
+    edges = {f"{name}->m1": {"score": 1, "in_graph": True} for name in wrong}
+    nodes = {name: {"in_graph": True} for name in wrong}
+    hooks = [[f"blocks.{i + 12}.hook_v_input", "[:, :, 1]", "hook_embed", "[:]"] for i in range(500)]
+    for value in (eap(edges), eap({}, nodes), hooks, [[name, "m0"] for name in wrong]):
+        with pytest.raises(cg.SpecError) as error:
+            cg.import_circuit(file("wrong.json", value), model="gpt2")
+        assert len(error.value.problems) == 21
+        assert 0 < len(sought) <= 21
+        sought.clear()
+
+
 def test_text_that_is_no_utf_8_is_told_by_line(tmp_path):
     (tmp_path / "x.json").write_bytes(b'{\n"a": "\xff"}')
     with pytest.raises(InputError, match=r"x\.json:2: no UTF-8 text \(byte 0xff\)"):
@@ -428,6 +508,9 @@ def test_text_that_is_no_utf_8_is_told_by_line(tmp_path):
         ("x.graphml", '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "with a document type or entities is not read"),
         ("x.graphml", "<a>", "not XML: no element found"),
         ("x.graphml", "<a/>", "no GraphML with a graph in it"),
+        ("x.graphml", GRAPHML.format('<node id="a">' * 9_999 + "</node>" * 9_999), "nested too deeply"),
+        ("x.graphml", GRAPHML.format("".join(f'<node id="{i}"/>' for i in (*range(9_999), 9_998))),
+         "node '9998' is given twice"),
         ("x.json", {"directed": True, "nodes": [{"id": "m0"}], "edges": [{"source": "m0", "target": "m1", "key": "k"}]},
          "ends at 'm1', which is none of its nodes"),
         ("x.json", {"directed": True, "nodes": [{"id": "m0"}, {"id": "m0"}], "edges": []}, "node 'm0' is given twice"),

@@ -10,7 +10,7 @@ from circuitgraph.drawing.data import Attributed
 from circuitgraph.errors import InputError, did_you_mean
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange import attributed, eap, lists, matrix, prompts, tables
-from circuitgraph.interchange.jsontext import JsonText, kind_of, read_bytes
+from circuitgraph.interchange.jsontext import TOO_DEEP, JsonText, kind_of, read_bytes
 from circuitgraph.interchange.prompts import Label, Pairs
 from circuitgraph.interchange.records import ScoredGraph
 from circuitgraph.interchange.tables import Table, read_records
@@ -85,6 +85,13 @@ def read_file(
         FileError: it cannot be read.
         InputError, SpecError: it is of no known format or of another than `wanted`, or everything wrong with it.
     """
+    try:
+        return _read(path, wanted, shape, label)
+    except RecursionError:
+        raise InputError(f"{path}: {TOO_DEEP}") from None
+
+
+def _read(path: Path, wanted: Format | None, shape: ModelShape | None, label: Label | None) -> FileContent:
     match path.suffix.lower():
         case ".pt" | ".pth":
             return _tensors(path, wanted, shape)

@@ -15,7 +15,8 @@ from circuitgraph.interchange.exporting import direction_named
 from circuitgraph.interchange.formats import Content, FileContent, Format, format_named, read_file
 from circuitgraph.interchange.prompts import Label, Pairs, pairs_text
 from circuitgraph.interchange.records import Direction, ScoredGraph, Sizes
-from circuitgraph.interchange.specs import Wanted, has_scores, is_scores, name_of, scores_text, spec_of, spec_text
+from circuitgraph.interchange.scores import has_scores, is_scores, scores_text
+from circuitgraph.interchange.specs import Wanted, name_of, spec_of, spec_text
 from circuitgraph.models.locate import locate
 from circuitgraph.models.shape import read_shape
 from circuitgraph.results.files import check_writable, file_errors, write_text, write_texts

@@ -1,9 +1,7 @@
-"""What a file holds -> a CircuitSpec that measures it, its YAML text, and the scores that the file had."""
+"""What a file holds -> a CircuitSpec that measures it, and its YAML text."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from pydantic import ValidationError
 from circuitgraph.drawing.data import Attributed
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import build_graph
-from circuitgraph.graph.claims import Counterfactual, EdgeClaim, Intervention, Zero, claim_id
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.partition import partition_edges
 from circuitgraph.graph.references import References
@@ -27,9 +24,9 @@ from circuitgraph.interchange.from_run import MEANINGS
 from circuitgraph.interchange.names import shown
 from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Edge, ScoredGraph
-from circuitgraph.interchange.tables import Table, guarded
-from circuitgraph.nodes import Address, parse
-from circuitgraph.results.files import file_errors
+from circuitgraph.interchange.scores import plain
+from circuitgraph.interchange.tables import Table
+from circuitgraph.nodes import parse
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.spec.model import (
     AllSpec,
@@ -47,10 +44,6 @@ from circuitgraph.spec.model import (
 MODEL_TO_NAME = "name-the-model"
 """Stands where the file does not say which model it is of; `check` explains what may be written there."""
 METRIC = {"name": "logit_diff", "at": "END"}
-
-SCORE_COLUMNS = (
-    "id", "sender", "receiver", "score", "in_graph", "direction", "base", "source", "metric", "made_by", "file",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -265,11 +258,6 @@ def _fits(spec: CircuitSpec, shape: ModelShape, path: Path, wanted: Wanted) -> N
         raise InputError("\n".join([f"{path} makes no spec{model}:", *(f"  {line}" for line in lines)])) from None
 
 
-def plain(text: str) -> str:
-    """Text as one printable line, for comments and descriptions."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
 def name_of(path: Path) -> str:
     """The name of a spec, from that of a file."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name.split(".")[0]).strip("-._") or "imported"
@@ -308,34 +296,3 @@ def _with_scores(text: str, spec: CircuitSpec, scores: Mapping[str, float]) -> s
             ):
                 lines[i] += f"  # {score:+.6g}"
     return "\n".join(lines) + "\n"
-
-
-def scores_text(graph: ScoredGraph, path: Path) -> str:
-    """The scores as CSV; `id` is that of the experiment which the spec makes of the edge, as in edges.parquet."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(SCORE_COLUMNS)
-    about = graph.about
-    source = Zero() if about.get("source") == "zero" else Counterfactual()
-    base = BaseRun.CORRUPTED if about.get("base") == "corrupted" else BaseRun.CLEAN
-    metric = about.get("metric_label") or ""
-    said = [graph.direction.value, base.value, str(about.get("source") or ""), metric, about.get("made_by") or ""]
-    for edge, mark in graph.edges.items():
-        claim = EdgeClaim((Address(edge.sender),), (edge.target,), Intervention(base=base, source=source))
-        score = "" if mark.score is None else repr(mark.score)
-        inside = "" if mark.in_graph is None else str(mark.in_graph).lower()
-        texts = [claim_id(claim), str(edge.sender), str(edge.target), score, inside]
-        writer.writerow([*texts, *(guarded(plain(str(text))) for text in (*said, path.name))])
-    return buffer.getvalue()
-
-
-def has_scores(found: FileContent) -> bool:
-    """Whether the file holds scores that a spec cannot hold."""
-    return isinstance(found.content, ScoredGraph) and found.content.scored
-
-
-def is_scores(path: Path) -> bool:
-    """Whether a file is what `scores_text` wrote, by its first line."""
-    first = ",".join(SCORE_COLUMNS).encode()
-    with file_errors("read", path), open(path, "rb") as file:
-        return file.readline(len(first) + 2).rstrip(b"\r\n") == first
