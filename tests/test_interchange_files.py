@@ -16,13 +16,14 @@ import torch
 
 import circuitgraph as cg
 from circuitgraph.errors import CircuitGraphError, FileError, InputError
+from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.formats import Format
 from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Edge, Mark, ScoredGraph, Sizes
 from circuitgraph.nodes import parse
 from circuitgraph.prompts.files import read_pairs
 from tests.render_graphs import NASTY, edge, graph, nasty
-from tests.runs_by_hand import run_of
+from tests.runs_by_hand import every_edge, run_of
 from tests.test_imports import HEAVY, loaded_after
 
 CFG = {"n_layers": 12, "n_heads": 12, "parallel_attn_mlp": False, "d_model": 768}
@@ -631,6 +632,32 @@ def test_places_that_cannot_be_written(file, tmp_path):
         cg.import_circuit(path, tmp_path / "x.jsonl")
     with pytest.raises(FileError):
         cg.export(run_of(graph(edge("m0", "m1")), [1.0]), tmp_path / "nowhere" / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", b'{"format": "circuitgraph run"}'),
+        ("prompts.json", b'[{"cfg": 1}]'),
+        ("x.scores.csv", b"id,sender,receiver,score\n"),
+        ("x.graphml", b"<svg/>"),
+        ("weights.pt", b"PK"),
+    ],
+)
+def test_an_export_replaces_exports_alone(name, content, tmp_path):
+    result = run_of(every_edge(ModelShape(1, 1, 1, d_model=8)), [float(i) for i in range(8)])
+    to = {".json": "eap-json", ".pt": "mib"}.get(Path(name).suffix)
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="is there already, and is none that export writes"):
+        cg.export(result, path, to)
+    assert path.read_bytes() == content
+    path.write_bytes(b"")
+    for _ in range(2):
+        assert cg.export(result, path, to).stat().st_size
+    if to == "eap-json":
+        cg.export(result, path, "networkx-json")
+        cg.export(result, path, to)
 
 
 def test_scores_of_an_earlier_import_do_not_stay_beside_another_spec(file, tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +46,9 @@ def load_tensors(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about it is told in one message, below or later
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = (
             "it holds more than tensors and plain data, which could run code" if _asks_for_code(error) else "damaged"
@@ -222,7 +225,8 @@ def _tensor(path: Path, value: Mapping[str, Any], key: str, size: tuple[int, ...
         raise InputError(f"{path}: {key} must be a plain tensor of numbers, not {kind_of(given)}")
     # Nested tensors have no shape to compare, and meta tensors no numbers.
     if given.layout is not torch.strided or given.is_nested or given.is_quantized or given.is_complex():
-        kind = "nested" if given.is_nested else "complex" if given.is_complex() else str(given.layout).split(".")[-1]
+        named = {"nested": given.is_nested, "quantized": given.is_quantized, "complex": given.is_complex()}
+        kind = next((name for name, yes in named.items() if yes), str(given.layout).removeprefix("torch."))
         raise InputError(f"{path}: {key} must be a plain tensor of numbers; it is {kind}")
     if given.device.type != "cpu":
         raise InputError(f"{path}: {key} must be a plain tensor of numbers; it is on '{given.device}', without numbers")

@@ -20,11 +20,12 @@ from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.eap import LARGEST_SIZE
 from circuitgraph.interchange.entries import Entries, Entry, entries_of_graph, entries_of_table, sections
 from circuitgraph.interchange.formats import FileContent
-from circuitgraph.interchange.from_run import MEANINGS
+from circuitgraph.interchange.from_run import MEANINGS, POSITIONS
 from circuitgraph.interchange.names import shown
 from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Edge, ScoredGraph
 from circuitgraph.interchange.scores import plain
+from circuitgraph.interchange.shared import folded
 from circuitgraph.interchange.tables import Table
 from circuitgraph.nodes import parse
 from circuitgraph.spec.dump import dump_spec
@@ -66,19 +67,19 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
     """
     content, notes = found.content, list[str]()
     about: Mapping[str, Any] = content.about if isinstance(content, ScoredGraph) else {}
+    model = _model(content, wanted, about, notes)
+    shape = wanted.shape or _declared(model) or _shape_of(content)
     match content:
         case ScoredGraph():
-            entries = _of_scores(content, path, wanted.shape, notes)
+            entries = _of_scores(content, path, shape, known=wanted.shape is not None, notes=notes)
         case Table():
             entries = _of_entries(entries_of_table(str(path), content), path, notes)
         case Attributed():
             entries = _of_graph(content, path, notes)
         case Pairs():
             raise InputError(f"{path} holds prompts; write them as .jsonl, and name them in a spec as prompts: file")
-    model = _model(content, wanted, about, notes)
     prompts = _prompts(wanted, about, notes)
     metrics = _metrics(content, about, notes)
-    shape = wanted.shape or _declared(model) or _shape_of(content)
     groups = _groups(content, about, shape, notes)
     spec = CircuitSpec(
         version=1,
@@ -97,7 +98,8 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
     return spec, tuple(notes)
 
 
-def _of_scores(graph: ScoredGraph, path: Path, shape: ModelShape | None, notes: list[str]) -> Entries:
+def _of_scores(graph: ScoredGraph, path: Path, shape: ModelShape | None, *, known: bool, notes: list[str]) -> Entries:
+    """The edges in the graph; `known`: the shape is that of the model itself, and not what the file tells of it."""
     inside = [edge for edge, mark in graph.edges.items() if mark.in_graph]
     if not inside:
         raise InputError(
@@ -113,10 +115,33 @@ def _of_scores(graph: ScoredGraph, path: Path, shape: ModelShape | None, notes: 
         )
         source = "counterfactual"
     how = InterventionSpec.model_validate({"base": base, "source": source})
-    if shape is not None and not shape.grouped and _is_everything(inside, shape):
+    if graph.about.get(POSITIONS):
+        notes.append(
+            "the circuit had positions, which the file leaves out: in the spec each edge is patched at every token"
+        )
+    if shape is not None:
+        inside = _folded(inside, shape, graph.scored, notes)
+    if shape is not None and known and _is_everything(inside, shape):
         return Entries((EdgeSpec(all=AllSpec()),), (), how)
     edges = tuple(EdgeSpec(sender=(str(edge.sender),), receiver=(str(edge.target),)) for edge in inside)
     return Entries(edges, (), how)
+
+
+def _folded(inside: Sequence[Edge], shape: ModelShape, scored: bool, notes: list[str]) -> Sequence[Edge]:
+    """Keys and values that query heads share, as the model has them; what cannot be is noted."""
+    found = folded(inside, shape)
+    if found.together:
+        scores = "; scores of single query heads are none of it, and stay in the scores file" if scored else ""
+        notes.append(
+            f"query heads share keys and values: the edges of all of a group are one edge in the spec, such as "
+            f"{found.together[0]}{scores}"
+        )
+    if found.alone:
+        notes.append(
+            f"query heads share keys and values, and {len(found.alone):,} edges reach those of some heads of a group "
+            f"alone, such as {found.alone[0]}: run measures them, and evaluate refuses a circuit with them"
+        )
+    return found.edges
 
 
 def _is_everything(inside: Sequence[Edge], shape: ModelShape) -> bool:
