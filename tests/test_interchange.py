@@ -18,7 +18,7 @@ import circuitgraph as cg
 from circuitgraph.errors import InputError
 from circuitgraph.graph.build import build_graph
 from circuitgraph.graph.claims import CircuitGraph, Intervention, NodeClaim, Zero, claim_id, claim_label
-from circuitgraph.graph.partition import partition_edges
+from circuitgraph.graph.partition import circuit_of, partition_edges
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.eap import graph_text, read_graph
 from circuitgraph.interchange.formats import Format
@@ -60,10 +60,9 @@ nodes:
 """
 
 
-def kinds(*, receivers_added: bool = True) -> CircuitGraph:
+def kinds() -> CircuitGraph:
     """Every kind of experiment, in many ways."""
-    text = KINDS if receivers_added else KINDS.replace("receivers: add, ", "").replace("m1@END]", '"a1.h1<v>@END"]')
-    spec = CircuitSpec.model_validate(yaml.safe_load(text.replace("generator: ioi", "generator: {name: ioi}")))
+    spec = CircuitSpec.model_validate(yaml.safe_load(KINDS.replace("generator: ioi", "generator: {name: ioi}")))
     return build_graph(spec, ModelShape(2, 3, 3, d_model=16, d_mlp=8))
 
 
@@ -207,6 +206,8 @@ def np_nonzero(found: EapGraph) -> int:
     [
         ({"top": 0}, "top is a number from 1 to"),
         ({"top": 100_000}, "top is a number from 1 to"),
+        ({"threshold": math.nan}, "threshold is held against |score|, and is a number from 0; not nan"),
+        ({"threshold": -0.5}, "a number from 0; not -0.5"),
         ({"threshold": 1e9}, "no |score| is 1e+09 or more; the largest is"),
         ({"top": 1, "threshold": 1.0}, "top or threshold, not both"),
         ({"direction": "efect"}, "'efect' is no direction of scores; did you mean 'effect'"),
@@ -303,9 +304,50 @@ def test_a_circuit_without_scores_is_what_mib_reads(tmp_path):
     assert not theirs.scores.any()
     assert "score" not in path.read_text().split('"about"')[0]
     assert "at every token" in said[0]
+    with pytest.warns(UserWarning, match="named positions are left out"):  # Python is told as well
+        cg.export(run_on(circuit), path, "mib", circuit=True)
+    made = cg.import_circuit(path)
+    assert any("the circuit had positions, which the file leaves out" in note for note in made.notes)
     grouped = ModelShape(2, 4, 2, d_model=16)
     shared = cg.export(run_on(graph(edge("a0.h1", "a1.kv1<k>"), shape=grouped)), path, "mib", circuit=True)
     assert EapGraph.from_json(shared, scores_optional=True).edges() == {"a0.h1->a1.h2<k>", "a0.h1->a1.h3<k>"}
+
+
+GROUPED = """{"model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+"hidden_size": 16, "vocab_size": 50, "intermediate_size": 32, "max_position_embeddings": 16, "head_dim": 4}"""
+
+
+@pytest.mark.parametrize("ending", [".json", ".pt"])
+def test_a_circuit_with_shared_keys_comes_back_as_it_was(ending, tmp_path):
+    """The file has them of each query head; `evaluate` takes the edges to what is shared alone."""
+    (tmp_path / "config.json").write_text(GROUPED)
+    claims = [edge("a0.h1", "a1.kv1<k>"), edge("m0", "a1.kv0<v>"), edge("a0.h1", "a1.h3<q>"), edge("a1.h3", "logits")]
+    circuit = graph(*claims, shape=ModelShape(2, 4, 2, d_model=16))
+    path = cg.export(run_on(circuit), tmp_path / f"c{ending}", "mib", circuit=True)
+    made = cg.import_circuit(path, model=str(tmp_path))
+    assert made.spec is not None
+    assert {(each.sender, each.receiver) for each in made.spec.edges} == {
+        (("a0.h1",), ("a1.kv1<k>",)), (("m0",), ("a1.kv0<v>",)), (("a0.h1",), ("a1.h3<q>",)), (("a1.h3",), ("logits",)),
+    }  # fmt: skip
+    assert any("the edges of all of a group are one edge in the spec" in note for note in made.notes)
+    assert circuit_of(build_graph(made.spec, circuit.shape)) == circuit_of(circuit)
+
+
+def test_keys_of_some_heads_of_a_group_are_noted_and_their_scores_are_not_the_group_s(tmp_path):
+    (tmp_path / "config.json").write_text(GROUPED)
+    claims = [edge("a0.h1", f"a1.h{i}<k>") for i in (0, 1, 2)]
+    path = cg.export(run_on(graph(*claims, shape=ModelShape(2, 4, 2, d_model=16))), tmp_path / "s.json", "eap-json")
+    made = cg.import_circuit(path, tmp_path / "s.yaml", model=str(tmp_path))
+    assert made.spec is not None
+    assert [each.receiver for each in made.spec.edges] == [("a1.kv0<k>",), ("a1.h2<k>",)]
+    assert any("1 edges reach those of some heads of a group alone, such as a0.h1->a1.h2<k>" in n for n in made.notes)
+    assert any("scores of single query heads are none of it" in note for note in made.notes)
+    lines = [line for line in made.text.splitlines() if line.startswith("- {sender")]
+    assert [" # " in line for line in lines] == [False, True]
+    assert (tmp_path / "s.scores.csv").read_text().count("a1.h") == 3
+    unknown = cg.import_circuit(path).spec
+    assert unknown is not None
+    assert len(unknown.edges) == 3
 
 
 # Import -----------------------------------------------------------------------------------------
@@ -418,7 +460,8 @@ def scored_graphs(draw: st.DrawFn, *, every: bool) -> ScoredGraph:
 
 def round_trip(value: object, path: Path, to: str, **more: object) -> Imported:
     """Export, import, export: the two files are the same, and so is what was read."""
-    first = cg.export(value, path, to, **more)  # type: ignore[arg-type]  # any content
+    notes: list[str] = []
+    first = cg.export(value, path, to, tell=notes.append, **more)  # type: ignore[arg-type]  # any content
     bytes_before = first.read_bytes()
     made = cg.import_circuit(first, top=1 if to in ("eap-json", "mib") else None)
     from circuitgraph.interchange.formats import read_file
@@ -426,10 +469,10 @@ def round_trip(value: object, path: Path, to: str, **more: object) -> Imported:
     content = read_file(first).content
     if isinstance(content, ScoredGraph) and first.suffix == ".pt":  # torch's own bytes hold names of storages
         said = None if content.direction == "unknown" else content.direction
-        cg.export(content, path.with_name("again.pt"), to, direction=said)
+        cg.export(content, path.with_name("again.pt"), to, direction=said, tell=notes.append)
         assert read_file(path.with_name("again.pt")).content == content
         return made
-    again = cg.export(content, path.with_name(f"again{path.suffix}"), to)
+    again = cg.export(content, path.with_name(f"again{path.suffix}"), to, tell=notes.append)
     assert again.read_bytes() == bytes_before
     return made
 
@@ -543,7 +586,7 @@ def test_every_kind_of_experiment_comes_back_from_a_table(tmp_path):
 
 @pytest.mark.parametrize("ending", [".graphml", ".json"])
 def test_graphs_come_back_byte_by_byte_and_as_the_same_experiments(ending, tmp_path):
-    circuit = kinds(receivers_added=False)
+    circuit = kinds()
     to = "graphml" if ending == ".graphml" else "networkx-json"
     made = round_trip(run_on(circuit), tmp_path / f"kinds{ending}", to)
     assert made.spec is not None
@@ -551,6 +594,18 @@ def test_graphs_come_back_byte_by_byte_and_as_the_same_experiments(ending, tmp_p
     edges = {claim_id(claim) for claim in circuit.claims if not isinstance(claim, NodeClaim)}
     assert {claim_id(claim) for claim in again.claims} == edges
     assert any("patched by themselves" in note for note in made.notes)
+    assert not any("joined receivers" in note for note in made.notes)
+
+
+def test_a_graph_that_does_not_say_how_receivers_are_joined_is_noted_and_a_wrong_word_refused(tmp_path):
+    circuit = graph(edge("a0.h1", "a1.h0<q> a1.h1<q>"), shape=SMALL)
+    path = cg.export(run_on(circuit), tmp_path / "x.json", "networkx-json")
+    text = path.read_text()
+    path.write_text(text.replace('"receivers": "overwrite"', '"receivers": ""'))  # as earlier versions have it
+    assert any("whether joined receivers are overwritten" in note for note in cg.import_circuit(path).notes)
+    path.write_text(text.replace('"receivers": "overwrite"', '"receivers": "ad"'))
+    with pytest.raises(InputError, match="joined receivers are no 'ad'; did you mean 'add'"):
+        cg.import_circuit(path)
 
 
 def test_networkx_reads_what_is_written_for_it(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import zipfile
@@ -15,16 +16,18 @@ import torch
 
 import circuitgraph as cg
 from circuitgraph.errors import CircuitGraphError, FileError, InputError
+from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.formats import Format
 from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Edge, Mark, ScoredGraph, Sizes
 from circuitgraph.nodes import parse
 from circuitgraph.prompts.files import read_pairs
 from tests.render_graphs import NASTY, edge, graph, nasty
-from tests.runs_by_hand import run_of
+from tests.runs_by_hand import every_edge, run_of
 from tests.test_imports import HEAVY, loaded_after
 
 CFG = {"n_layers": 12, "n_heads": 12, "parallel_attn_mlp": False, "d_model": 768}
+TWO = {"n_layers": 2, "n_heads": 2}
 
 
 @pytest.fixture
@@ -37,6 +40,9 @@ def file(tmp_path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+GRAPHML = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph>{}</graph></graphml>'
 
 
 def eap(edges: dict[str, Any], nodes: dict[str, Any] | None = None, cfg: Any = CFG) -> dict[str, Any]:
@@ -137,6 +143,13 @@ def test_acdc_s_whole_graph(file):
     assert made.content.direction == "effect"
     assert "removed from what was left" in made.content.about["meaning"]
     assert any("3 edges inside a head or an MLP" in note for note in made.notes)
+
+
+def test_effects_of_acdc_that_are_no_numbers_are_missing(file):
+    end = ["blocks.1.hook_resid_post", [None], "blocks.1.hook_mlp_out", [None]]
+    path = file("acdc.json", [[[RECEIVER, [None, None, 2], SENDER, [None, None, 1]], 10**400], [end, 0.5]])
+    assert scores(path) == {"a0.h1->a1.h2<v>": Mark(None, True), "m1->logits": Mark(0.5, True)}
+    assert any("1 edges have NaN or infinity" in note for note in cg.import_circuit(path).notes)
 
 
 def test_acdc_s_pth(tmp_path):
@@ -243,6 +256,7 @@ def test_a_circuit_and_its_prompts_become_a_spec_that_check_accepts(file, tmp_pa
         ("p.json", {"prompts": ["a"]}, "prompt 1 must be an object with clean and corrupt, not a text"),
         ("p.json", {"prompts": [{"clean": 3}]}, "clean must be a text or a list of token ids"),
         ("p.json", {"word_idxs": {"A": 1.5}, "prompts": [{"clean": "a"}]}, "index of 'A' must be a whole number"),
+        ("p.json", {"prompts": [{"clean": "\ud800"}]}, "prompt 1: a text in it holds half a character"),
         ("p.csv", "clean,corrupted,label\na,b\n", "p.csv:2: 2 cells, but there are 3 columns"),
         ("p.csv", "clean,corrupted,correct_idx,incorrect_idx\na,b,x,3\n", "p.csv:2: correct_idx is 'x'"),
         ("p.csv", "clean,corrupted,label\n", "there are no prompts"),
@@ -298,6 +312,8 @@ def test_prompts_that_cannot_be_read(name, value, said, file):
         ('{"cfg": {}, "cfg": {}}', "key 'cfg' is given twice"),
         ('{"cfg":' * 3000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "a number has too many digits"),
+        ({**eap({}), "about": {"metric": {"name": json.loads("[" * 900 + "]" * 900)}}}, "about is nested too deeply"),
+        ("[" * 600 + '"hook_"' + "]" * 600, "nested too deeply"),
         ([["a0.h1", "a12.x"]], "'a12.x' is no node"),
         ([["a0.h1", "m0", "m1"]], "no known format"),
         ([["m0", "m1"], ["m0", 3]], "an edge is a pair of names, from and to; not a list"),
@@ -386,9 +402,24 @@ def test_code_in_a_pt_file_is_not_run(tmp_path):
         ([torch.zeros(3)], "holds a list; what is read is"),
         ({"weights": torch.zeros(3)}, "holds an object; what is read is"),
         ({"cfg": CFG, "edges_scores": torch.zeros(157, 444)}, "edges_scores is 157 × 444; layers and heads in"),
-        ({"cfg": CFG, "edges_scores": [1]}, "edges_scores must be a plain tensor of numbers, not list"),
+        ({"cfg": CFG, "edges_scores": [1]}, "edges_scores must be a plain tensor of numbers, not a list"),
         ({"cfg": {"n_layers": 1}, "edges_scores": torch.zeros(1)}, "cfg.n_heads must be a whole number"),
-        ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "src_nodes": ["m0"]}, "src_nodes has 'm0' at place 0"),
+        ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "src_nodes": ["m0"]},
+         "src_nodes has 1 names, and layers and heads in cfg make 157"),
+        ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "src_nodes": ["m0"] * 157},
+         "src_nodes has 'm0' at place 0, where EAP-IG has 'input'"),
+        ({"cfg": TWO, "edges_in_graph": torch.full((7, 15), 0.3)}, "edges_in_graph holds 0.3 at input->a0.h0<q>;"),
+        ({"cfg": TWO, "edges_in_graph": torch.full((7, 15), torch.nan)}, "edges_in_graph holds nan at input->a0"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15), "nodes_in_graph": torch.full((7,), 2)},
+         "nodes_in_graph holds 2 at input; it says in or out"),
+        ({"cfg": {"n_layers": 10_000, "n_heads": 10_000}, "edges_scores": torch.zeros(3, 3)}, "edges_scores is 3 × 3;"),
+        ({"cfg": {"n_layers": 300, "n_heads": 300}, "edges_scores": torch.zeros(1).expand(90_301, 270_301)},
+         "edges_scores has 24,408,450,601 cells; up to"),
+        ({"cfg": {"n_layers": 9_000, "n_heads": 9_000}, "edges_scores": None}, "neither edges_scores nor edges_in"),
+        ({"cfg": TWO, "edges_scores": torch.empty(7, 15, device="meta")}, "it is on 'meta', without numbers"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15), "about": '{"a":' * 100_000}, "about is nested too deeply"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15), "about": '{"a":' * 99 + "0" + "}" * 99},
+         "about is nested too deeply"),
         ({"cfg": CFG, "edges_scores": torch.zeros(157, 445), "about": "["}, "about must be the JSON text of an object"),
     ],
 )  # fmt: skip
@@ -398,6 +429,21 @@ def test_pt_files_that_hold_something_else(value, said, tmp_path):
         cg.import_circuit(tmp_path / "x.pt", top=1)
     assert said in str(error.value)
     assert error.value.exit_status == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*(Sparse CSR|nested tensors)")
+def test_tensors_of_other_layouts_are_refused(tmp_path):
+    nested = torch.nested.nested_tensor([torch.zeros(3), torch.zeros(4)])
+    for value, said in (
+        ({"cfg": TWO, "edges_scores": torch.eye(7, 15).to_sparse_csr()}, "it is sparse_csr"),
+        ({"cfg": TWO, "edges_scores": torch.eye(7, 15).to_sparse()}, "it is sparse_coo"),
+        ({"cfg": TWO, "edges_scores": torch.zeros(7, 15, dtype=torch.complex64)}, "it is complex"),
+        ({"cfg": TWO, "edges_scores": nested}, "it is nested"),
+        (nested, "holds Tensor; what is read is"),
+    ):
+        torch.save(value, tmp_path / "x.pt")
+        with pytest.raises(InputError, match=said):
+            cg.import_circuit(tmp_path / "x.pt", top=1)
 
 
 def test_files_that_cannot_be_used_exit_with_5(tmp_path, file, monkeypatch):
@@ -416,6 +462,41 @@ def test_files_that_cannot_be_used_exit_with_5(tmp_path, file, monkeypatch):
         cg.import_circuit(file("large.json", eap({})))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"PK\x01\x02\x00\x00\x00\x00", b"PK\x01\x02\x00\x00\x91\x00"),  # "zip file version 14.5"
+        (b"PK\x06\x07\x00\x00\x00\x00", b"PK\x06\x07\x07\x00\x00\x00"),  # "zipfiles that span multiple disks"
+    ],
+)
+def test_a_damaged_archive_is_told_as_such(before, after, tmp_path):
+    torch.save({"cfg": CFG, "edges_scores": torch.zeros(157, 445)}, tmp_path / "x.pt")
+    content = (tmp_path / "x.pt").read_bytes()
+    assert before in content
+    (tmp_path / "x.pt").write_bytes(content.replace(before, after))
+    with pytest.raises(FileError, match=r"x\.pt: damaged \(zip"):
+        cg.import_circuit(tmp_path / "x.pt")
+
+
+def test_a_file_of_another_model_is_refused_as_soon_as_enough_is_wrong(file, monkeypatch):
+    """The nearest names are sought for what is told alone: 32,491 searches took most of a minute."""
+    sought: list[str] = []
+    search = difflib.get_close_matches
+    monkeypatch.setattr(
+        difflib, "get_close_matches", lambda name, *names, **how: sought.append(name) or search(name, *names, **how)
+    )
+    wrong = [f"b{i}.h1" for i in range(500)]
+    edges = {f"{name}->m1": {"score": 1, "in_graph": True} for name in wrong}
+    nodes = {name: {"in_graph": True} for name in wrong}
+    hooks = [[f"blocks.{i + 12}.hook_v_input", "[:, :, 1]", "hook_embed", "[:]"] for i in range(500)]
+    for value in (eap(edges), eap({}, nodes), hooks, [[name, "m0"] for name in wrong]):
+        with pytest.raises(cg.SpecError) as error:
+            cg.import_circuit(file("wrong.json", value), model="gpt2")
+        assert len(error.value.problems) == 21
+        assert 0 < len(sought) <= 21
+        sought.clear()
+
+
 def test_text_that_is_no_utf_8_is_told_by_line(tmp_path):
     (tmp_path / "x.json").write_bytes(b'{\n"a": "\xff"}')
     with pytest.raises(InputError, match=r"x\.json:2: no UTF-8 text \(byte 0xff\)"):
@@ -428,6 +509,9 @@ def test_text_that_is_no_utf_8_is_told_by_line(tmp_path):
         ("x.graphml", '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "with a document type or entities is not read"),
         ("x.graphml", "<a>", "not XML: no element found"),
         ("x.graphml", "<a/>", "no GraphML with a graph in it"),
+        ("x.graphml", GRAPHML.format('<node id="a">' * 9_999 + "</node>" * 9_999), "nested too deeply"),
+        ("x.graphml", GRAPHML.format("".join(f'<node id="{i}"/>' for i in (*range(9_999), 9_998))),
+         "node '9998' is given twice"),
         ("x.json", {"directed": True, "nodes": [{"id": "m0"}], "edges": [{"source": "m0", "target": "m1", "key": "k"}]},
          "ends at 'm1', which is none of its nodes"),
         ("x.json", {"directed": True, "nodes": [{"id": "m0"}, {"id": "m0"}], "edges": []}, "node 'm0' is given twice"),
@@ -548,6 +632,77 @@ def test_places_that_cannot_be_written(file, tmp_path):
         cg.import_circuit(path, tmp_path / "x.jsonl")
     with pytest.raises(FileError):
         cg.export(run_of(graph(edge("m0", "m1")), [1.0]), tmp_path / "nowhere" / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", b'{"format": "circuitgraph run"}'),
+        ("prompts.json", b'[{"cfg": 1}]'),
+        ("x.scores.csv", b"id,sender,receiver,score\n"),
+        ("x.graphml", b"<svg/>"),
+        ("weights.pt", b"PK"),
+    ],
+)
+def test_an_export_replaces_exports_alone(name, content, tmp_path):
+    result = run_of(every_edge(ModelShape(1, 1, 1, d_model=8)), [float(i) for i in range(8)])
+    to = {".json": "eap-json", ".pt": "mib"}.get(Path(name).suffix)
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="is there already, and is none that export writes"):
+        cg.export(result, path, to)
+    assert path.read_bytes() == content
+    path.write_bytes(b"")
+    for _ in range(2):
+        assert cg.export(result, path, to).stat().st_size
+    if to == "eap-json":
+        cg.export(result, path, "networkx-json")
+        cg.export(result, path, to)
+
+
+def test_scores_of_an_earlier_import_do_not_stay_beside_another_spec(file, tmp_path):
+    """They are joined with a run by id, and would be another circuit's."""
+    scored = file("g.json", eap({"m0->m1": {"score": 1, "in_graph": True}}))
+    alone = file("edges.json", [["m0", "m1"]])
+    spec, beside = tmp_path / "x.yaml", tmp_path / "x.scores.csv"
+    cg.import_circuit(scored, spec)
+    spec.unlink()
+    with pytest.raises(FileError, match=r"x\.scores\.csv' is there already; --force replaces it"):
+        cg.import_circuit(alone, spec)
+    made = cg.import_circuit(alone, spec, replace=True)
+    assert not beside.exists()
+    assert "those of an earlier import, is removed" in made.notes[-1]
+    beside.write_text("mine\n")
+    with pytest.raises(FileError, match="no import wrote it: move it away"):
+        cg.import_circuit(alone, spec, replace=True)
+    assert beside.read_text() == "mine\n"
+
+
+def test_prompts_of_the_spec_s_name_are_not_taken_unasked(file, tmp_path):
+    path, pairs = file("g.json", [["m0", "m1"]]), tmp_path / "x.pairs.jsonl"
+    pairs.write_text('{"clean": "a", "corrupted": "b"}\n')
+    with pytest.raises(FileError, match="the spec would measure on it: say so with --prompts"):
+        cg.import_circuit(path, tmp_path / "x.yaml", replace=True)
+    spec = cg.import_circuit(path, tmp_path / "x.yaml", prompts=pairs).spec
+    assert spec is not None
+    assert spec.prompts.file == "x.pairs.jsonl"
+
+
+def test_what_was_there_stays_where_a_file_cannot_be_written(file, tmp_path):
+    path = file("g.json", eap({"m0->m1": {"score": 1, "in_graph": True}}))
+    prompts = file("p.json", {"prompts": [{"clean": "a", "corrupt": "b", "answers": ["c"], "wrong_answers": ["d"]}]})
+    spec = tmp_path / "x.yaml"
+    cg.import_circuit(path, spec, prompts=prompts)
+    before = {name: (tmp_path / name).read_bytes() for name in ("x.yaml", "x.scores.csv", "x.pairs.jsonl")}
+    other = file("h.json", eap({"m0->m2": {"score": 2, "in_graph": True}}))
+    (tmp_path / "x.scores.csv.tmp").mkdir()
+    with pytest.raises(FileError):
+        cg.import_circuit(other, spec, prompts=prompts, replace=True)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    (tmp_path / "y.scores.csv.tmp").mkdir()
+    with pytest.raises(FileError):
+        cg.import_circuit(other, tmp_path / "y.yaml", prompts=prompts)
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("y") and not name.endswith(".tmp")]
 
 
 def test_the_commands(circuitgraph, file, tmp_path):

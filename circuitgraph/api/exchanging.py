@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ def export(
     direction: str | None = None,
     drop: bool = False,
     circuit: bool = False,
-    tell: Callable[[str], None] = lambda _note: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a run as a file of another tool, or a file of one tool as that of another (docs/interchange.md).
 
@@ -86,12 +87,13 @@ def export(
             this nor `threshold` is given.
         threshold: the edges with such an |effect| are.
         direction: `effect` or `importance` (its negative); `eap-json` holds the first, `mib` the second, if not given.
-        drop: leave out what the format cannot hold, instead of refusing it; `tell` is called with what it was.
+        drop: leave out what the format cannot hold, instead of refusing it; `tell` hears what it was.
         circuit: `mib` alone: which edges belong to the circuit, without scores.
+        tell: called with each note on what the file holds otherwise, or not; a Python warning if not given.
 
     Raises:
         InputError: no such format or metric; something has no place in the format, all of it in one message.
-        FileError: a file cannot be read or written.
+        FileError: a file cannot be read or written, or one of another kind is there.
     """
     from circuitgraph.interchange.exporting import export as write
 
@@ -105,7 +107,7 @@ def export(
         direction=direction,
         drop=drop,
         circuit=circuit,
-        tell=tell,
+        tell=tell or (lambda note: warnings.warn(note.removeprefix("note: "), stacklevel=5)),
     )
 
 

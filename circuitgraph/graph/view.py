@@ -18,8 +18,9 @@ def to_networkx(graph: CircuitGraph) -> networkx.MultiDiGraph:
     Node attributes: `kind`, `layer` (-1 for input and logits), `groups` (comma-separated names), `label`, and
     `patched` (whether an entry of `nodes:` patches it). Edge keys are claim ids, followed by `#1`, `#2`, … where
     a claim has several arcs between the same nodes. Edge attributes: `claim`, `kind`, `label`, `path`, `base`,
-    `source`, `sender`, `receiver`, `ports`, `sender_position`, `receiver_position`, `joined`, `line`. All values
-    are text, numbers or booleans, so GraphML and JSON can hold them; an unset one is the empty text.
+    `source`, `sender`, `receiver`, `ports`, `sender_position`, `receiver_position`, `joined`, `receivers` (overwrite or
+    add, of joined receivers), `line`. All values are text, numbers or booleans, so GraphML and JSON can hold them; an
+    unset one is the empty text.
     """
     import networkx
 
@@ -47,8 +48,10 @@ def to_networkx(graph: CircuitGraph) -> networkx.MultiDiGraph:
 
 
 def _attributes(sender: Address, receiver: Address, claim: Claim) -> dict[str, str | int | bool]:
+    mode = ""
     match claim:
         case EdgeClaim(senders, receivers):
+            mode = claim.how.receivers.value if len(receivers) > 1 else ""
             joined = len(senders) > 1 or len(receivers) > 1
         case ChainClaim(hops):
             joined = len(hops) > 2
@@ -70,5 +73,6 @@ def _attributes(sender: Address, receiver: Address, claim: Claim) -> dict[str, s
         "sender_position": "" if leaves is None else str(leaves),
         "receiver_position": "" if receiver.position is None else str(receiver.position),
         "joined": joined,
+        "receivers": mode,
         "line": claim.origin.line,
     }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from circuitgraph.drawing.data import Attributed, Attributes
 from circuitgraph.errors import InputError, Problem, SpecError
-from circuitgraph.interchange.jsontext import JsonText, keys_of, kind_of, read_text
+from circuitgraph.interchange.jsontext import TOO_DEEP, JsonText, keys_of, kind_of, read_text
 from circuitgraph.interchange.names import shown
 
 _NAMESPACE = "{http://graphml.graphdrawing.org/xmlns}"
+_DEEPEST = 32
+"""Ours are 4 deep: graphml, graph, edge, data."""
 
 
 def is_node_link(value: Any) -> bool:
@@ -65,6 +68,26 @@ def _plain(file: JsonText, item: dict[str, Any], own: tuple[str, ...], name: str
     return found
 
 
+class _TooDeepError(Exception):
+    """Elements in elements in elements."""
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """A tree that is not deep: one element is looked for in each that it lies in."""
+
+    depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise _TooDeepError
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        self.depth -= 1
+        return super().end(tag)
+
+
 def read_graphml(path: Path) -> Attributed:
     """A graph as `graphml` has it.
 
@@ -76,7 +99,11 @@ def read_graphml(path: Path) -> Attributed:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise InputError(f"{path}: XML with a document type or entities is not read")
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314 (entities were refused)
+        parser = ElementTree.XMLParser(target=_Builder())  # noqa: S314 (entities were refused)
+        parser.feed(text)
+        root = parser.close()
+    except _TooDeepError:
+        raise InputError(f"{path}: {TOO_DEEP}") from None
     except ElementTree.ParseError as error:
         line, column = error.position
         raise SpecError(str(path), [Problem(f"not XML: {error}", line, column + 1)]) from None
@@ -131,11 +158,9 @@ def _typed(text: str, kind: str) -> Any:
 
 def _complete(path: str, graph: Attributed) -> Attributed:
     """Refuse an edge between nodes that are not there, and a node that is there twice."""
-    names = [name for name, _ in graph.nodes]
-    known = set(names)
-    if len(known) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: node '{shown(twice)}' is given twice")
+    known = Counter(name for name, _ in graph.nodes)
+    if len(known) < len(graph.nodes):
+        raise InputError(f"{path}: node '{shown(next(name for name in known if known[name] > 1))}' is given twice")
     for tail, head, _, _ in graph.edges:
         for end in (tail, head):
             if end not in known:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.errors import AddressError, InputError, SpecError, did_you_mean
-from circuitgraph.interchange.jsontext import JsonText, keys_of, kind_of
+from circuitgraph.interchange.jsontext import TOO_DEEP, JsonText, is_deep, keys_of, kind_of
 from circuitgraph.interchange.names import edge_named, end_of, nearest, problem_with, shown
 from circuitgraph.interchange.records import Edge, Mark, ScoredGraph, Sizes, all_edges, all_nodes
 from circuitgraph.nodes import Logits, Node
@@ -47,6 +47,8 @@ def read_graph(file: JsonText) -> tuple[ScoredGraph, tuple[str, ...]]:
     about = value.get("about", {})
     if not isinstance(about, dict):
         file.add(f"about must be an object, not {kind_of(about)}", "about")
+    elif is_deep(about):
+        file.add(f"about is {TOO_DEEP}", "about")
     file.check()
     notes = [f"{file.path}: which neurons of {neurons} nodes are in the graph is not read"] if neurons else []
     return ScoredGraph(sizes, edges, nodes, about), (*file.notes, *notes)
@@ -66,7 +68,7 @@ def sizes_of(cfg: Any) -> Sizes:
         if size is None and key == "d_model":
             found[key] = None
         elif isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= LARGEST_SIZE * 100:
-            given = "missing" if key not in cfg else f"{shown(str(size))}"
+            given = "missing" if key not in cfg else kind_of(size)
             raise InputError(f"cfg.{key} must be a whole number from 1; it is {given}")
         elif key != "d_model" and size > LARGEST_SIZE:
             raise InputError(f"cfg.{key} is {size:,}; up to {LARGEST_SIZE:,} are read")
@@ -92,6 +94,8 @@ def _nodes(file: JsonText, listed: Any, sizes: Sizes) -> dict[Node, Mark]:
         return found
     shape = sizes.shape
     for name, info in listed.items():
+        if file.full:
+            break
         try:
             address = end_of(name)
         except AddressError as error:
@@ -114,6 +118,8 @@ def _edges(file: JsonText, listed: Any, sizes: Sizes) -> dict[Edge, Mark]:
         return found
     shape = sizes.shape
     for name, info in listed.items():
+        if file.full:
+            break
         try:
             edge = edge_named(name)
         except AddressError as error:

@@ -13,7 +13,7 @@ from circuitgraph.errors import AddressError, InputError, Problem, SpecError, di
 from circuitgraph.interchange.names import shown
 from circuitgraph.interchange.tables import Table
 from circuitgraph.nodes import parse
-from circuitgraph.spec.model import EdgeSpec, InterventionSpec, NodeSpec, PairOfEnds
+from circuitgraph.spec.model import EdgeSpec, InterventionSpec, NodeSpec, PairOfEnds, ReceiverMode
 
 KINDS = ("edge", "node", "chain", "set")
 _ARROW, _PLUS = " → ", " + "
@@ -31,6 +31,7 @@ class Entry:
     base: str = "clean"
     source: str = "counterfactual"
     receivers_mode: str | None = None
+    """Of joined receivers: overwrite or add. None where the file does not say."""
     label: str | None = None
 
 
@@ -161,7 +162,7 @@ def _entry(path: str, claim: str, arcs: Sequence[tuple[str, str, Attributes]]) -
         str(first.get("path") or "direct"),
         str(first["base"]),
         str(first["patched_with"]),
-        None,
+        str(first.get("receivers") or "") or None,
         str(label) if label and label != arrow else None,
     )
 
@@ -187,6 +188,9 @@ def sections(path: str, entries: Sequence[Entry]) -> Entries:
         if entry.path not in (None, "direct", "through-mlps"):
             choices = ("direct", "through-mlps")
             raise InputError(f"{path}: '{shown(entry.path)}' is no path{did_you_mean(entry.path, choices)}")
+        if entry.receivers_mode not in (None, *ReceiverMode):
+            found, choices = shown(str(entry.receivers_mode)), list(ReceiverMode)
+            raise InputError(f"{path}: joined receivers are no '{found}'{did_you_mean(found, choices)}")
     usual: dict[str, Any] = {}
     for key, values in (
         ("path", [entry.path for entry in entries if entry.path]),
@@ -220,7 +224,7 @@ def _edge(entry: Entry, usual: dict[str, Any]) -> EdgeSpec:
             body = {"set": [PairOfEnds(sender=sender, receiver=receiver) for sender, receiver in entry.pairs]}
         case _:
             body = {"sender": entry.senders, "receiver": entry.receivers, "join": _join(entry)}
-            if entry.receivers_mode == "add":
+            if len(entry.receivers) > 1 and entry.receivers_mode == ReceiverMode.ADD:
                 body["receivers"] = "add"
     return EdgeSpec.model_validate({**body, **_overrides(entry, usual)})
 

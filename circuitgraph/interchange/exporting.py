@@ -9,10 +9,19 @@ from pathlib import Path
 
 from circuitgraph.drawing.data import Attributed, attributed, graphml, node_link
 from circuitgraph.drawing.style import finding
-from circuitgraph.errors import InputError, did_you_mean
+from circuitgraph.errors import FileError, InputError, did_you_mean
 from circuitgraph.interchange.eap import graph_text
-from circuitgraph.interchange.formats import Content, read_file
-from circuitgraph.interchange.from_run import MEANINGS, as_importance, membership, metric_of, refuse, scored, told
+from circuitgraph.interchange.formats import Content, is_exchanged, read_file
+from circuitgraph.interchange.from_run import (
+    MEANINGS,
+    POSITIONS,
+    as_importance,
+    membership,
+    metric_of,
+    refuse,
+    scored,
+    told,
+)
 from circuitgraph.interchange.matrix import write_matrix
 from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Direction, ScoredGraph
@@ -61,6 +70,7 @@ def export(
     target = target_named(to, place)
     turn = direction_named(direction)
     check_writable(place)
+    _check_kind(place)
     if isinstance(what, str | Path):
         what = load_run(what) if Path(what).is_dir() else _file(Path(what), tell)
     if target in (Target.EAP_JSON, Target.MIB):
@@ -74,6 +84,16 @@ def export(
         raise InputError("a csv holds all metrics, each in its own rows; metric goes with the other formats")
     write_text(place, _text(what, target, metric))
     return place
+
+
+def _check_kind(place: Path) -> None:
+    """Refuse to replace a file which is none that `export` writes: a run's own, prompts, weights.
+
+    Raises:
+        FileError: there is one.
+    """
+    if place.exists() and not is_exchanged(place):
+        raise FileError(f"'{place}' is there already, and is none that export writes; give the file another name")
 
 
 def target_named(to: str | None, path: Path) -> Target:
@@ -142,7 +162,7 @@ def _graph(
         if metric is not None or direction is not None:
             raise InputError("circuit writes no scores; it goes without metric and direction")
         graph = membership(what)
-        if note := graph.about.get("positions"):
+        if note := graph.about.get(POSITIONS):
             tell(f"note: {note}")
         return graph
     else:

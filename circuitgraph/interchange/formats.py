@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from circuitgraph.drawing.data import Attributed
-from circuitgraph.errors import InputError, did_you_mean
+from circuitgraph.errors import CircuitGraphError, InputError, did_you_mean
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange import attributed, eap, lists, matrix, prompts, tables
-from circuitgraph.interchange.jsontext import JsonText, kind_of, read_bytes
+from circuitgraph.interchange.jsontext import TOO_DEEP, JsonText, kind_of, read_bytes
 from circuitgraph.interchange.prompts import Label, Pairs
 from circuitgraph.interchange.records import ScoredGraph
 from circuitgraph.interchange.tables import Table, read_records
+from circuitgraph.results.files import file_errors
 
 Content = ScoredGraph | Table | Attributed | Pairs
 
@@ -85,6 +87,13 @@ def read_file(
         FileError: it cannot be read.
         InputError, SpecError: it is of no known format or of another than `wanted`, or everything wrong with it.
     """
+    try:
+        return _read(path, wanted, shape, label)
+    except RecursionError:
+        raise InputError(f"{path}: {TOO_DEEP}") from None
+
+
+def _read(path: Path, wanted: Format | None, shape: ModelShape | None, label: Label | None) -> FileContent:
     match path.suffix.lower():
         case ".pt" | ".pth":
             return _tensors(path, wanted, shape)
@@ -105,6 +114,24 @@ def read_file(
                 endings = ".json .pt .pth .csv .graphml"
                 raise InputError(f"{path} is of no format that is read: '{ending}' is none of {endings}")
             return _json(path, wanted, shape)
+
+
+def is_exchanged(path: Path) -> bool:
+    """Whether a file looks like a graph or a table that such tools hold, or is empty: it may be replaced."""
+    if path.suffix.lower() == ".pt":
+        try:
+            return path.stat().st_size == 0 or matrix.is_matrix(matrix.load_tensors(path))
+        except CircuitGraphError:
+            return False
+    with file_errors("read", path), open(path, "rb") as file:
+        start = file.read(4096).decode("utf-8-sig", "replace").strip()
+    match path.suffix.lower():
+        case ".csv":
+            return not start or tables.is_table(start.splitlines()[0].split(","))
+        case ".graphml":
+            return not start or "<graphml" in start
+        case _:
+            return not start or re.match(r'\{\s*"(cfg|directed)"', start) is not None
 
 
 def _expect(path: Path, found: Format, wanted: Format | None) -> None:

@@ -20,6 +20,7 @@ from circuitgraph.interchange.records import (
     all_nodes,
     nodes_of,
 )
+from circuitgraph.interchange.shared import of_query_heads
 from circuitgraph.nodes import MLP, Address, Head, Input, KVHead, Logits, Port
 from circuitgraph.results.records import Row, RunResult
 from circuitgraph.spec.model import PathKind
@@ -30,6 +31,8 @@ MEANINGS = {
     "the edge helps",
     Direction.UNKNOWN: "the file that these scores come from does not say which difference they are",
 }
+POSITIONS = "positions"
+"""Under this key a file says that the circuit had positions, which it cannot hold."""
 NOT_LISTED = "an edge that is not listed was not measured; EAP-IG takes it as outside, with score 0"
 
 Left = Mapping[str, Sequence[str]]
@@ -94,14 +97,7 @@ def membership(result: RunResult) -> ScoredGraph:
     """
     shape = result.graph.shape
     circuit = circuit_of(result.graph)
-    share = shape.heads // shape.kv_heads
-    inside: set[Edge] = set()
-    for edge in circuit:
-        node, ports = edge.receiver, () if edge.port is None else (edge.port,)
-        heads = [node]
-        if isinstance(node, KVHead):
-            heads = [Head(node.layer, node.index * share + i) for i in range(share)]
-        inside |= {Edge(edge.sender, Address(head, ports)) for head in heads}
+    inside = {one for edge in circuit for one in of_query_heads(Edge(edge.sender, edge.target), shape)}
     if not inside:
         raise InputError(
             f"{result.graph.name} has no edges: nodes that are patched by themselves are no circuit of edges"
@@ -111,7 +107,7 @@ def membership(result: RunResult) -> ScoredGraph:
     about = _about(result, result.metrics[0])
     about["meaning"] = "which edges belong to the circuit; no scores"
     if positions:
-        about["positions"] = "named positions are left out: here an edge is in the circuit at every token"
+        about[POSITIONS] = "named positions are left out: here an edge is in the circuit at every token"
     edges = dict.fromkeys(sorted(inside, key=str), Mark(None, True))
     return ScoredGraph(sizes, edges, nodes_of(inside, dict.fromkeys(all_nodes(sizes), Mark())), about)
 

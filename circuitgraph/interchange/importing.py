@@ -15,10 +15,11 @@ from circuitgraph.interchange.exporting import direction_named
 from circuitgraph.interchange.formats import Content, FileContent, Format, format_named, read_file
 from circuitgraph.interchange.prompts import Label, Pairs, pairs_text
 from circuitgraph.interchange.records import Direction, ScoredGraph, Sizes
-from circuitgraph.interchange.specs import Wanted, has_scores, name_of, scores_text, spec_of, spec_text
+from circuitgraph.interchange.scores import has_scores, is_scores, scores_text
+from circuitgraph.interchange.specs import Wanted, name_of, spec_of, spec_text
 from circuitgraph.models.locate import locate
 from circuitgraph.models.shape import read_shape
-from circuitgraph.results.files import check_writable, write_text
+from circuitgraph.results.files import check_writable, file_errors, write_text, write_texts
 from circuitgraph.spec.model import CircuitSpec, ModelSpec, PairSpec, PromptsSpec
 
 SPEC_ENDINGS = (".yaml", ".yml")
@@ -95,6 +96,8 @@ def import_circuit(
     name = name_of(source if place is None else place)
     file = f"{name}.pairs.jsonl" if places is None else places.pairs.name
     spec, notes = spec_of(found, source, Wanted(name, model, told, file, shape))
+    if places is not None:
+        _check_prompts(spec, prompts, places)
     text = spec_text(spec, found, source, (*found.notes, *notes))
     made = Imported(found.format, found.content, spec.in_directory(directory), text, (*found.notes, *notes))
     return made if places is None else _write(made, places, found, source, pairs, replace=replace)
@@ -217,24 +220,45 @@ def _prompts(
 def _write(
     made: Imported, places: _Places, found: FileContent, source: Path, pairs: tuple[PairSpec, ...], *, replace: bool
 ) -> Imported:
-    """The spec last: where it is, what it names is there too."""
-    written: list[Path] = []
-    if has_scores(found):
+    """All files or none; the spec last: where it is, what it names is there too."""
+    texts: dict[Path, str] = {}
+    stale = None
+    if pairs:
+        texts[places.pairs] = pairs_text(pairs)
+    if isinstance(found.content, ScoredGraph) and has_scores(found):
         _check_free(places.scores, replace=replace)
-    try:
-        if pairs:
-            write_text(places.pairs, pairs_text(pairs))
-            written.append(places.pairs)
-        if isinstance(found.content, ScoredGraph) and found.content.scored:
-            write_text(places.scores, scores_text(found.content, source))
-            written.append(places.scores)
-        write_text(places.spec, made.text)
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
-    return _with_files(made, (places.spec, *written))
+        texts[places.scores] = scores_text(found.content, source)
+    else:
+        stale = _stale_scores(places.scores, replace=replace)
+    texts[places.spec] = made.text
+    write_texts(texts)
+    if stale is not None:
+        with file_errors("remove", stale):
+            stale.unlink()
+        removed = f"{source} has no scores: {stale}, those of an earlier import, is removed"
+        made = dataclasses.replace(made, notes=(*made.notes, removed))
+    beside = [path for path in texts if path != places.spec]
+    return dataclasses.replace(made, written=(places.spec, *beside))
 
 
-def _with_files(made: Imported, written: tuple[Path, ...]) -> Imported:
-    return dataclasses.replace(made, written=written)
+def _stale_scores(place: Path, *, replace: bool) -> Path | None:
+    """Scores of an earlier import, which would be taken for those of the spec that is written now.
+
+    Raises:
+        FileError: they may not be removed, or the file is none that an import wrote.
+    """
+    if not place.exists():
+        return None
+    _check_free(place, replace=replace)
+    if not is_scores(place):
+        raise FileError(f"'{place}' would be taken for the scores of this import, and no import wrote it: move it away")
+    return place
+
+
+def _check_prompts(spec: CircuitSpec, given: str | Path | None, places: _Places) -> None:
+    """Refuse prompts that the spec would measure on only because they bear its name."""
+    if given is None and spec.prompts.file == places.pairs.name and places.pairs.exists():
+        raise FileError(
+            f"'{places.pairs}' is there already, and the spec would measure on it: say so with --prompts, or move it "
+            "away"
+        )

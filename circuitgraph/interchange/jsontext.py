@@ -15,6 +15,8 @@ from circuitgraph.results.files import file_errors
 LARGEST = 1 << 30
 """Bytes of a file that is read; EAP-IG's graph of an 8B model has some 120 MB."""
 MOST_PROBLEMS = 20
+TOO_DEEP = "nested too deeply"
+_DEEPEST = 64
 
 
 def read_bytes(path: Path) -> bytes:
@@ -80,7 +82,7 @@ class JsonText:
             key = error.args[0]
             raise SpecError(str(path), [found.problem(f"key '{key}' is given twice", key, 2)]) from None
         except RecursionError:
-            raise InputError(f"{path}: nested too deeply") from None
+            raise InputError(f"{path}: {TOO_DEEP}") from None
         except ValueError:  # Python reads no number of thousands of digits
             raise InputError(f"{path}: a number has too many digits") from None
         return found
@@ -103,6 +105,11 @@ class JsonText:
         elif len(self.problems) == MOST_PROBLEMS:
             self.problems.append(Problem("… and more", file=str(self.path)))
 
+    @property
+    def full(self) -> bool:
+        """Whether more was found than is told: looking further, for the nearest names, only takes time."""
+        return len(self.problems) > MOST_PROBLEMS
+
     def check(self) -> None:
         """Raise what was noted.
 
@@ -119,13 +126,8 @@ class JsonText:
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.add(f"{what} must be a number, not {kind_of(value)}", name)
             return None
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            self.missing += 1
-            return None
+        number = finite(value)
+        self.missing += number is None
         return number
 
     def flag(self, value: Any, what: str, name: str) -> bool | None:
@@ -164,7 +166,33 @@ def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
 def kind_of(value: Any) -> str:
     """What a JSON value is, for messages."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), f"{value}"[:40])
+    if type(value) in names:
+        return names[type(value)]
+    return f"{value}"[:40] if isinstance(value, int | float) else type(value).__name__
+
+
+def finite(value: float) -> float | None:
+    """A number as Python computes with it; None for NaN, infinity, and what is beyond the largest."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than it can be written again."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def keys_of(value: Any, keys: Iterable[str]) -> bool:

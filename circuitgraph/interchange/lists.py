@@ -8,7 +8,6 @@ here a head and an MLP are one node.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from circuitgraph.errors import AddressError, Problem, SpecError
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.interchange.jsontext import MOST_PROBLEMS, JsonText, kind_of
+from circuitgraph.interchange.jsontext import MOST_PROBLEMS, JsonText, finite, kind_of
 from circuitgraph.interchange.names import (
     EMBEDDINGS,
     edge_between,
@@ -56,6 +55,11 @@ class _Listed:
         if len(self.problems) <= MOST_PROBLEMS:
             self.problems.append(self.place(message, entry))
 
+    @property
+    def full(self) -> bool:
+        """Whether more was found than is told."""
+        return len(self.problems) > MOST_PROBLEMS
+
     def add(self, edge: Edge, mark: Mark, entry: Any, *, embedding: bool) -> None:
         """One edge; the same again is fine where both say the same, and a problem where they do not."""
         if self.shape is not None and (problem := problem_with(edge, self.shape)):
@@ -87,7 +91,7 @@ class _Listed:
             (self.inner, "inside a head or an MLP are left out: here each is one node"),
             (self.merged, "of token and position embedding are one here: both are part of 'input'"),
             (self.twice, "are listed twice"),
-            (self.missing, "have NaN as their score, which is read as missing"),
+            (self.missing, "have NaN or infinity as their score, which is read as missing"),
         )
         notes = [f"{self.path}: {number:,} edges {text}" for number, text in said if number]
         return ScoredGraph(sizes, self.edges, {}, about), tuple(notes)
@@ -132,6 +136,8 @@ def read_pruning(file: JsonText, shape: ModelShape | None) -> tuple[ScoredGraph,
     if not isinstance(entries, list):
         entries = []
     for entry in entries:
+        if listed.full:
+            break
         ends = [entry["from"], entry["to"]] if isinstance(entry, dict) and {"from", "to"} <= entry.keys() else entry
         if not _is_pair(ends):
             listed.problem(f"an edge is a pair of names, from and to; not {kind_of(entry)}", entry)
@@ -215,6 +221,8 @@ def read_acdc_subgraph(
 def _acdc(entries: Sequence[Any], listed: _Listed) -> tuple[ScoredGraph, tuple[str, ...]]:
     scored = False
     for entry in entries:
+        if listed.full:
+            break
         try:
             ends, value = _parted(entry)
             (receiver, receiver_head), (sender, sender_head) = ends
@@ -252,10 +260,9 @@ def _value(listed: _Listed, value: Any, entry: Any) -> Mark | None:
     if not isinstance(value, int | float):
         listed.problem(f"behind an edge stands its effect, or whether it is present; not {kind_of(value)}", entry)
         return None
-    if not math.isfinite(value):
-        listed.missing += 1
-        return Mark(None, True)
-    return Mark(float(value), True)
+    score = finite(value)
+    listed.missing += score is None
+    return Mark(score, True)
 
 
 def _parted(entry: Any) -> tuple[list[tuple[str, int | None]], Any]:

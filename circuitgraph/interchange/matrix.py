@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitgraph.errors import FileError, InputError
 from circuitgraph.interchange.eap import LARGEST_SIZE, cfg_of, complete_sizes, sizes_of
-from circuitgraph.interchange.jsontext import LARGEST, read_bytes
+from circuitgraph.interchange.jsontext import LARGEST, TOO_DEEP, is_deep, kind_of, read_bytes
 from circuitgraph.interchange.names import shown
 from circuitgraph.interchange.records import Edge, Mark, ScoredGraph, Sizes, all_edges, all_nodes
 from circuitgraph.nodes import MLP, Address, Head, Logits, Node, Port
@@ -39,28 +40,41 @@ def load_tensors(path: Path) -> Any:
         InputError: it holds objects of other classes.
     """
     content = read_bytes(path)
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise FileError(f"cannot read {path}: damaged ({error})") from error
-        if size > LARGEST:
-            raise FileError(f"cannot read {path}: {size:,} bytes when unpacked; up to {LARGEST:,} are read")
+    _check_unpacked(path, content)
     import pickle
 
     import torch
 
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about it is told in one message, below or later
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = (
             "it holds more than tensors and plain data, which could run code" if _asks_for_code(error) else "damaged"
         )
         raise InputError(f"{path} is not read: {reason}; {WANTED} is") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FileError(f"cannot read {path}: no file of torch.save, or damaged ({shown(first)})") from None
+    except Exception as error:  # damaged bytes raise whatever they lead into
+        raise FileError(
+            f"cannot read {path}: no file of torch.save, or damaged ({shown(_first_line(error))})"
+        ) from None
+
+
+def _check_unpacked(path: Path, content: bytes) -> None:
+    """Refuse an archive that is damaged, or too large when unpacked."""
+    try:
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            return
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:  # damaged bytes raise whatever they lead into
+        raise FileError(f"cannot read {path}: damaged ({shown(_first_line(error))})") from None
+    if size > LARGEST:
+        raise FileError(f"cannot read {path}: {size:,} bytes when unpacked; up to {LARGEST:,} are read")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _asks_for_code(error: Exception) -> bool:
@@ -72,7 +86,7 @@ def is_matrix(value: Any) -> bool:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.ndim == 2
+        return not value.is_nested and value.ndim == 2
     return isinstance(value, Mapping) and "cfg" in value and bool({"edges_scores", "edges_in_graph"} & value.keys())
 
 
@@ -91,11 +105,14 @@ def read_matrix(path: Path, value: Any) -> tuple[ScoredGraph, tuple[str, ...]]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     rows, columns = _size_of(sizes)
-    _check_names(path, value, sizes)
     scores = _tensor(path, value, "edges_scores", (rows, columns))
     inside = _tensor(path, value, "edges_in_graph", (rows, columns))
     node_inside = _tensor(path, value, "nodes_in_graph", (rows,))
     node_scores = _tensor(path, value, "nodes_scores", (rows,))
+    if scores is None and inside is None:
+        raise InputError(f"{path} holds neither edges_scores nor edges_in_graph")
+    _check_names(path, value, sizes)  # after the tensors: sizes that fit none would make names without end
+    about = _about(path, value)
     row, column = _index(sizes)
     edges: dict[Edge, Mark] = {}
     missing = 0
@@ -104,21 +121,26 @@ def read_matrix(path: Path, value: Any) -> tuple[ScoredGraph, tuple[str, ...]]:
         score = None if scores is None else scores[at]
         if score is not None and not math.isfinite(score):
             score, missing = None, missing + 1
-        edges[edge] = Mark(score, None if inside is None else bool(inside[at]))
+        edges[edge] = Mark(score, _member(path, "edges_in_graph", edge, None if inside is None else inside[at]))
     nodes: dict[Node, Mark] = {}
     for node in all_nodes(sizes):
         at = row.get(node)
         score = None if node_scores is None or at is None else node_scores[at]
         if score is not None and not math.isfinite(score):
             score, missing = None, missing + 1
-        member = True if at is None else None if node_inside is None else bool(node_inside[at])
-        nodes[node] = Mark(score, member)
+        flag = 1.0 if at is None else None if node_inside is None else node_inside[at]
+        nodes[node] = Mark(score, _member(path, "nodes_in_graph", node, flag))
     notes = [f"{path}: {missing:,} scores are NaN or infinite, and read as missing"] if missing else []
     if others := [shown(str(key)) for key in value if key not in _KNOWN]:
         notes.append(f"{path}: {', '.join(others)} is not read")
-    if scores is None and inside is None:
-        raise InputError(f"{path} holds neither edges_scores nor edges_in_graph")
-    return ScoredGraph(sizes, edges, nodes, _about(path, value)), tuple(notes)
+    return ScoredGraph(sizes, edges, nodes, about), tuple(notes)
+
+
+def _member(path: Path, key: str, what: Edge | Node, flag: float | None) -> bool | None:
+    """1 or 0. Anything else would be a score, or a mistake."""
+    if flag not in (None, 0.0, 1.0):
+        raise InputError(f"{path}: {key} holds {flag:g} at {what}; it says in or out: 1 or 0, true or false")
+    return None if flag is None else bool(flag)
 
 
 def _about(path: Path, value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,8 +149,12 @@ def _about(path: Path, value: Mapping[str, Any]) -> Mapping[str, Any]:
         about = json.loads(text) if isinstance(text, str) else None
     except ValueError:
         about = None
+    except RecursionError:
+        raise InputError(f"{path}: about is {TOO_DEEP}") from None
     if not isinstance(about, dict):
         raise InputError(f"{path}: about must be the JSON text of an object")
+    if is_deep(about):
+        raise InputError(f"{path}: about is {TOO_DEEP}")
     return about
 
 
@@ -155,15 +181,19 @@ def _check_names(path: Path, value: Mapping[str, Any], sizes: Sizes) -> None:
         given = value.get(key)
         if given is None:
             continue
-        listed = list(map(str, given)) if isinstance(given, Sequence | Mapping) and not isinstance(given, str) else []
-        if listed != names:
-            at = next((i for i, (a, b) in enumerate(zip(listed, names, strict=False)) if a != b), len(names))
-            found = f"'{shown(listed[at])}'" if at < len(listed) else "nothing"
-            wanted = f"'{names[at]}'" if at < len(names) else "nothing"
+        texts = isinstance(given, Sequence | Mapping) and not isinstance(given, str)
+        listed = [item if isinstance(item, str) else kind_of(item) for item in given] if texts else []
+        if listed == names:
+            continue
+        if len(listed) != len(names):
             raise InputError(
-                f"{path}: {key} has {found} at place {at}, where EAP-IG has {wanted}: rows or columns in another order "
-                "are not read"
+                f"{path}: {key} has {len(listed):,} names, and layers and heads in cfg make {len(names):,}"
             )
+        at = next(i for i, (a, b) in enumerate(zip(listed, names, strict=True)) if a != b)
+        raise InputError(
+            f"{path}: {key} has '{shown(listed[at])}' at place {at}, where EAP-IG has '{names[at]}': rows or columns "
+            "in another order are not read"
+        )
 
 
 def target_names(sizes: Sizes) -> list[str]:
@@ -191,11 +221,20 @@ def _tensor(path: Path, value: Mapping[str, Any], key: str, size: tuple[int, ...
     given = value.get(key)
     if given is None:
         return None
-    if not isinstance(given, torch.Tensor) or given.is_complex() or given.is_sparse or given.is_quantized:
-        raise InputError(f"{path}: {key} must be a plain tensor of numbers, not {type(given).__name__}")
+    if not isinstance(given, torch.Tensor):
+        raise InputError(f"{path}: {key} must be a plain tensor of numbers, not {kind_of(given)}")
+    # Nested tensors have no shape to compare, and meta tensors no numbers.
+    if given.layout is not torch.strided or given.is_nested or given.is_quantized or given.is_complex():
+        named = {"nested": given.is_nested, "quantized": given.is_quantized, "complex": given.is_complex()}
+        kind = next((name for name, yes in named.items() if yes), str(given.layout).removeprefix("torch."))
+        raise InputError(f"{path}: {key} must be a plain tensor of numbers; it is {kind}")
+    if given.device.type != "cpu":
+        raise InputError(f"{path}: {key} must be a plain tensor of numbers; it is on '{given.device}', without numbers")
     if tuple(given.shape) != size:
         found = " × ".join(map(str, given.shape)) or "a single number"
         raise InputError(f"{path}: {key} is {found}; layers and heads in cfg make it {' × '.join(map(str, size))}")
+    if given.numel() > LARGEST // 8:  # a repeated number takes no place in the file
+        raise InputError(f"{path}: {key} has {given.numel():,} cells; up to {LARGEST // 8:,} are read")
     return given.detach().to(torch.float64).flatten().tolist()
 
 

@@ -85,9 +85,16 @@ def problem_with(edge: Edge, shape: ModelShape) -> str | None:
 
 def nearest(text: str, shape: ModelShape) -> str:
     """`; did you mean 'a0.h1'? have: …` among the nodes of a model."""
+    return did_you_mean(text[:_SHOWN], _names(shape), limit=6)
+
+
+@cache
+def _names(shape: ModelShape) -> tuple[str, ...]:
+    """The nodes of a model, as far as a list of them helps."""
+    if shape.layers * shape.heads >= 5000:
+        return ()
     heads = [str(Head(layer, index)) for layer in range(shape.layers) for index in range(shape.heads)]
-    mlps = [str(MLP(layer)) for layer in range(shape.layers)]
-    return did_you_mean(text[:_SHOWN], ["input", "logits", *mlps, *heads], limit=6) if len(heads) < 5000 else ""
+    return ("input", "logits", *(str(MLP(layer)) for layer in range(shape.layers)), *heads)
 
 
 def smallest_shape(edges: dict[Edge, object] | set[Edge]) -> tuple[int, int]:

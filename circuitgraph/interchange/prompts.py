@@ -123,7 +123,10 @@ def _pair(data: dict[str, Any]) -> PairSpec | str:
     try:
         return PairSpec.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        key = str(error.errors()[0]["loc"][0])
+        place = error.errors()[0]["loc"]
+        if not place:  # JSON that no parser of UTF-8 takes
+            return "a text in it holds half a character, which is no Unicode"
+        key = str(place[0])
         wanted = "a list of texts or token ids" if key.endswith("answers") else "a text or a list of token ids"
         return f"{ {'corrupted': 'corrupt'}.get(key, key) } must be {wanted}"
 

@@ -116,6 +116,8 @@ class ScoredGraph:
             return self
         if top is not None and threshold is not None:
             raise InputError("top or threshold, not both")
+        if threshold is not None and not threshold >= 0:  # NaN is neither
+            raise InputError(f"threshold is held against |score|, and is a number from 0; not {threshold:g}")
         ranked = sorted(
             ((abs(mark.score), edge) for edge, mark in self.edges.items() if mark.score is not None),
             key=lambda item: -item[0],

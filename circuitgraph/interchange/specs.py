@@ -1,9 +1,7 @@
-"""What a file holds -> a CircuitSpec that measures it, its YAML text, and the scores that the file had."""
+"""What a file holds -> a CircuitSpec that measures it, and its YAML text."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +13,21 @@ from pydantic import ValidationError
 from circuitgraph.drawing.data import Attributed
 from circuitgraph.errors import InputError, SpecError
 from circuitgraph.graph.build import build_graph
-from circuitgraph.graph.claims import Counterfactual, EdgeClaim, Intervention, Zero, claim_id
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.partition import partition_edges
 from circuitgraph.graph.references import References
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.interchange.eap import LARGEST_SIZE
-from circuitgraph.interchange.entries import Entries, entries_of_graph, entries_of_table, sections
+from circuitgraph.interchange.entries import Entries, Entry, entries_of_graph, entries_of_table, sections
 from circuitgraph.interchange.formats import FileContent
-from circuitgraph.interchange.from_run import MEANINGS
+from circuitgraph.interchange.from_run import MEANINGS, POSITIONS
 from circuitgraph.interchange.names import shown
 from circuitgraph.interchange.prompts import Pairs
 from circuitgraph.interchange.records import Edge, ScoredGraph
-from circuitgraph.interchange.tables import Table, guarded
-from circuitgraph.nodes import Address, parse
+from circuitgraph.interchange.scores import plain
+from circuitgraph.interchange.shared import folded
+from circuitgraph.interchange.tables import Table
+from circuitgraph.nodes import parse
 from circuitgraph.spec.dump import dump_spec
 from circuitgraph.spec.model import (
     AllSpec,
@@ -46,10 +45,6 @@ from circuitgraph.spec.model import (
 MODEL_TO_NAME = "name-the-model"
 """Stands where the file does not say which model it is of; `check` explains what may be written there."""
 METRIC = {"name": "logit_diff", "at": "END"}
-
-SCORE_COLUMNS = (
-    "id", "sender", "receiver", "score", "in_graph", "direction", "base", "source", "metric", "made_by", "file",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,19 +67,19 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
     """
     content, notes = found.content, list[str]()
     about: Mapping[str, Any] = content.about if isinstance(content, ScoredGraph) else {}
+    model = _model(content, wanted, about, notes)
+    shape = wanted.shape or _declared(model) or _shape_of(content)
     match content:
         case ScoredGraph():
-            entries = _of_scores(content, path, wanted.shape, notes)
+            entries = _of_scores(content, path, shape, known=wanted.shape is not None, notes=notes)
         case Table():
-            entries = sections(str(path), entries_of_table(str(path), content))
+            entries = _of_entries(entries_of_table(str(path), content), path, notes)
         case Attributed():
             entries = _of_graph(content, path, notes)
         case Pairs():
             raise InputError(f"{path} holds prompts; write them as .jsonl, and name them in a spec as prompts: file")
-    model = _model(content, wanted, about, notes)
     prompts = _prompts(wanted, about, notes)
     metrics = _metrics(content, about, notes)
-    shape = wanted.shape or _declared(model) or _shape_of(content)
     groups = _groups(content, about, shape, notes)
     spec = CircuitSpec(
         version=1,
@@ -103,7 +98,8 @@ def spec_of(found: FileContent, path: Path, wanted: Wanted) -> tuple[CircuitSpec
     return spec, tuple(notes)
 
 
-def _of_scores(graph: ScoredGraph, path: Path, shape: ModelShape | None, notes: list[str]) -> Entries:
+def _of_scores(graph: ScoredGraph, path: Path, shape: ModelShape | None, *, known: bool, notes: list[str]) -> Entries:
+    """The edges in the graph; `known`: the shape is that of the model itself, and not what the file tells of it."""
     inside = [edge for edge, mark in graph.edges.items() if mark.in_graph]
     if not inside:
         raise InputError(
@@ -119,10 +115,33 @@ def _of_scores(graph: ScoredGraph, path: Path, shape: ModelShape | None, notes: 
         )
         source = "counterfactual"
     how = InterventionSpec.model_validate({"base": base, "source": source})
-    if shape is not None and not shape.grouped and _is_everything(inside, shape):
+    if graph.about.get(POSITIONS):
+        notes.append(
+            "the circuit had positions, which the file leaves out: in the spec each edge is patched at every token"
+        )
+    if shape is not None:
+        inside = _folded(inside, shape, graph.scored, notes)
+    if shape is not None and known and _is_everything(inside, shape):
         return Entries((EdgeSpec(all=AllSpec()),), (), how)
     edges = tuple(EdgeSpec(sender=(str(edge.sender),), receiver=(str(edge.target),)) for edge in inside)
     return Entries(edges, (), how)
+
+
+def _folded(inside: Sequence[Edge], shape: ModelShape, scored: bool, notes: list[str]) -> Sequence[Edge]:
+    """Keys and values that query heads share, as the model has them; what cannot be is noted."""
+    found = folded(inside, shape)
+    if found.together:
+        scores = "; scores of single query heads are none of it, and stay in the scores file" if scored else ""
+        notes.append(
+            f"query heads share keys and values: the edges of all of a group are one edge in the spec, such as "
+            f"{found.together[0]}{scores}"
+        )
+    if found.alone:
+        notes.append(
+            f"query heads share keys and values, and {len(found.alone):,} edges reach those of some heads of a group "
+            f"alone, such as {found.alone[0]}: run measures them, and evaluate refuses a circuit with them"
+        )
+    return found.edges
 
 
 def _is_everything(inside: Sequence[Edge], shape: ModelShape) -> bool:
@@ -134,12 +153,16 @@ def _of_graph(content: Attributed, path: Path, notes: list[str]) -> Entries:
     entries = entries_of_graph(str(path), content)
     if any(attributes.get("patched") is True for _, attributes in content.nodes):
         notes.append("nodes that were patched by themselves are not in the spec: the file holds their numbers alone")
-    if any(len(entry.receivers) > 1 for entry in entries):
+    if not entries:
+        raise InputError(f"{path} holds no edges")
+    return _of_entries(entries, path, notes)
+
+
+def _of_entries(entries: Sequence[Entry], path: Path, notes: list[str]) -> Entries:
+    if any(len(entry.receivers) > 1 and entry.receivers_mode is None for entry in entries):
         notes.append(
             "whether joined receivers are overwritten or added to is not in the file: the spec overwrites them"
         )
-    if not entries:
-        raise InputError(f"{path} holds no edges")
     return sections(str(path), entries)
 
 
@@ -260,11 +283,6 @@ def _fits(spec: CircuitSpec, shape: ModelShape, path: Path, wanted: Wanted) -> N
         raise InputError("\n".join([f"{path} makes no spec{model}:", *(f"  {line}" for line in lines)])) from None
 
 
-def plain(text: str) -> str:
-    """Text as one printable line, for comments and descriptions."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
 def name_of(path: Path) -> str:
     """The name of a spec, from that of a file."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name.split(".")[0]).strip("-._") or "imported"
@@ -303,27 +321,3 @@ def _with_scores(text: str, spec: CircuitSpec, scores: Mapping[str, float]) -> s
             ):
                 lines[i] += f"  # {score:+.6g}"
     return "\n".join(lines) + "\n"
-
-
-def scores_text(graph: ScoredGraph, path: Path) -> str:
-    """The scores as CSV; `id` is that of the experiment which the spec makes of the edge, as in edges.parquet."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(SCORE_COLUMNS)
-    about = graph.about
-    source = Zero() if about.get("source") == "zero" else Counterfactual()
-    base = BaseRun.CORRUPTED if about.get("base") == "corrupted" else BaseRun.CLEAN
-    metric = about.get("metric_label") or ""
-    said = [graph.direction.value, base.value, str(about.get("source") or ""), metric, about.get("made_by") or ""]
-    for edge, mark in graph.edges.items():
-        claim = EdgeClaim((Address(edge.sender),), (edge.target,), Intervention(base=base, source=source))
-        score = "" if mark.score is None else repr(mark.score)
-        inside = "" if mark.in_graph is None else str(mark.in_graph).lower()
-        texts = [claim_id(claim), str(edge.sender), str(edge.target), score, inside]
-        writer.writerow([*texts, *(guarded(plain(str(text))) for text in (*said, path.name))])
-    return buffer.getvalue()
-
-
-def has_scores(found: FileContent) -> bool:
-    """Whether the file holds scores that a spec cannot hold."""
-    return isinstance(found.content, ScoredGraph) and found.content.scored

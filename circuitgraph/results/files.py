@@ -61,6 +61,32 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Several files of UTF-8 text, which take their places, in this order, only once all of them are on disk.
+
+    Raises:
+        FileError: one cannot be written. What was there before is there still, and what was not is not.
+    """
+    partials = {path: path.with_name(path.name + PARTIAL) for path in texts}
+    new = [path for path in texts if not path.exists()]
+    try:
+        for path, partial in partials.items():
+            with file_errors("write", path), open(partial, "wb") as file:
+                file.write(texts[path].encode())
+                file.flush()
+                os.fsync(file.fileno())
+        for path, partial in partials.items():
+            with file_errors("write", path):
+                os.replace(partial, path)
+    except BaseException:
+        for path in (*partials.values(), *new):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    for directory in {path.parent for path in texts}:
+        sync_directory(directory)
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """`write_whole` for strict JSON.
 
