@@ -17,7 +17,7 @@ from circuitgraph.reporting.assemble import Part, assemble
 from circuitgraph.reporting.data import data_of, prefix_of
 from circuitgraph.reporting.heading import description, facts, isolated, warnings
 from circuitgraph.reporting.sections import sections
-from circuitgraph.results.files import write_text
+from circuitgraph.results.files import check_writable, write_text
 from circuitgraph.results.records import RunResult
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def write_page(runs: Sequence[RunResult], path: str | Path, *, title: str | None
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
         raise InputError(f"'{target.name}': a report is an .html file")
+    check_writable(target)
     write_text(target, page(runs, title=title))
     return target
 
