@@ -51,7 +51,7 @@ def _of_table(run: RunResult, measured: Sequence[Measured]) -> Misfits:
     if keys != wanted:
         yield EDGES, f"{_difference(run, keys, wanted)}, so it is not the table of this run's plan"
     found = [(item.id, item.metric) for item in measured]
-    if Counter(found) != Counter(wanted):
+    if len(found) != len(wanted) or set(found) != set(wanted):
         yield EFFECTS, f"{_difference(run, found, wanted)}, so it does not fit {EDGES}"
     if tuple(dict.fromkeys(item.metric for item in measured)) != run.metrics:
         yield EFFECTS, f"its metrics are not in the order of {EDGES}"
@@ -103,7 +103,7 @@ def _of_numbers(run: RunResult, measured: Sequence[Measured]) -> Misfits:
     known = [(row, other) for row, other in others if other is not None]
     if known:
         yield from _means([row for row, _ in known], "metric_other", _matrix([other for _, other in known]))
-    yield from _shares(run)
+    yield from _shares(run, np.abs(patched - base).mean(axis=1))
 
 
 def _matrix(arrays: Sequence[Matrix]) -> Matrix:
@@ -118,18 +118,22 @@ def _means(rows: Sequence[Row], column: str, values: Matrix) -> Misfits:
         yield EDGES, f"{column} of {_named(rows[i])} is {said[i]}, and the mean of its pairs in {EFFECTS} {means[i]}"
 
 
-def _shares(run: RunResult) -> Misfits:
-    """A normalized effect is the effect as a share of the gap of its base, which its experiments share."""
-    gaps = {key: (gap.mean(), np.abs(gap).mean()) for key, gap in run.gaps.items()}
-    sizes = {key: np.abs(effect).mean() for key, effect in run.effects.items()} if len(gaps) else {}
-    for row in run.rows:
-        if row.normalized_effect is None or (row.base, row.metric) not in gaps:
+def _shares(run: RunResult, sizes: Matrix) -> Misfits:
+    """A normalized effect is the effect as a share of the gap of its base, which its experiments share.
+
+    `sizes`: the mean |effect| of each row's pairs.
+    """
+    gaps = {key: (float(gap.mean()), float(np.abs(gap).mean())) for key, gap in run.gaps.items()}
+    for row, effect_size in zip(run.rows, sizes.tolist(), strict=True):
+        share = row.normalized_effect
+        if share is None or (row.base, row.metric) not in gaps:
             continue
         gap, size = gaps[row.base, row.metric]
-        slack = ROUNDING * (sizes[row.id, row.metric] + abs(row.normalized_effect) * size)
-        if not abs(row.normalized_effect * gap - row.effect) <= slack:
-            said = f"{row.normalized_effect}, and effect / gap {row.effect / gap}"
-            yield EDGES, f"normalized_effect of {_named(row)} is {said}"
+        if not abs(share * gap - row.effect) <= ROUNDING * (effect_size + abs(share) * size):
+            yield (
+                EDGES,
+                f"normalized_effect of {_named(row)} is {share}, and {row.effect} of a gap of {gap} is not that",
+            )
 
 
 def _of_others(run: RunResult, directory: Path) -> Misfits:
