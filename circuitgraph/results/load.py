@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from circuitgraph.results.names import (
 )
 from circuitgraph.results.prompts import read_prompts
 from circuitgraph.results.provenance import sha256_file
-from circuitgraph.results.records import RunResult, gaps_of
+from circuitgraph.results.records import Findings, RunResult, gaps_of
 from circuitgraph.results.screening import Screening
 from circuitgraph.spec import read_spec
 from circuitgraph.spec.model import CircuitSpec
@@ -71,7 +72,7 @@ def load_run(path: str | Path) -> RunResult:
         prompts=read_prompts(kept) if (kept := directory / PROMPTS).exists() else (),
         evaluation=read_evaluation(directory, manifest),
         spec_text=(directory / SPEC).read_text(encoding="utf-8"),
-        audit=told.audit,
+        audit=None if told.audit is None else Findings(**asdict(told.audit)),
     )
     check_fit(found, measured, directory)
     return found

@@ -14,7 +14,6 @@ from circuitgraph.results import names
 from circuitgraph.results.decode import decoded
 from circuitgraph.results.files import PARTIAL, file_errors, read_json
 from circuitgraph.results.names import FORMAT, FORMAT_VERSION, MANIFEST
-from circuitgraph.results.records import Findings
 
 IDENTITY = {
     "spec_sha256": "spec",
@@ -86,6 +85,17 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """As `Findings`, whose values are all there: one that is missing is not 0."""
+
+    experiments: int
+    pairs: int
+    deviation: float
+    tolerated: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """What readers rely on in run.json: a key may be missing, but none is of another kind."""
 
@@ -112,7 +122,7 @@ class Recorded:
     resumed: tuple[str, ...] = ()
     error: str | None = None
     warnings: tuple[str, ...] = ()
-    audit: Findings | None = None
+    audit: Audited | None = None
 
 
 def inspect(path: Path) -> dict[str, Any] | None:
