@@ -232,6 +232,9 @@ DAMAGES = {
     ),
     "a baseline edited": (baseline(effect=99.0), BASELINE, "is not metric_patched"),
     "a baseline of other pairs": (baseline(n=3), BASELINE, "measured on 3 pairs"),
+    "percentiles without a baseline": (
+        rewritten(EDGES, first("percentile_of", 3)), BASELINE, "0 random edges, and edges.parquet compares with 3",
+    ),
     "attention of other pairs": (attention(n=3), "attention.parquet", "not of the 12 pairs"),
     "attention alone": (attention(about=False), "attention.parquet", "name is missing"),
     "another screening": (screening, "screening.parquet", "not those of edges.parquet"),
@@ -243,8 +246,11 @@ DAMAGES = {
     "warnings null": (told(warnings=None), RECORD, "warnings is no list"),
     "warnings of numbers": (told(warnings=[1]), RECORD, r"warnings\[0\] is 1, not text"),
     "versions null": (told(versions=None), RECORD, "versions is no mapping"),
-    "an audit of another form": (told(audit={"experiments": "many", "pairs": 1, "deviation": 0, "tolerated": 0}), RECORD,
-                                  "audit.experiments is 'many', not a whole number"),
+    "an audit of another form": (
+        told(audit={"experiments": "many", "pairs": 1, "deviation": 0, "tolerated": 0}),
+        RECORD,
+        "audit.experiments is 'many', not a whole number",
+    ),
     "an audit that lacks all": (told(audit={"zzz": 1}), RECORD, "audit.experiments is missing"),
     "an audit of text": (told(audit="x"), RECORD, "audit is no mapping"),
     "saes without site": (told(saes=[{"name": "s", "width": 4}]), RECORD, r"saes\[0\].site is missing"),

@@ -155,6 +155,9 @@ def _of_baseline(run: RunResult, pairs: int) -> Misfits:
     """Random edges have no pairs in effects.parquet: their numbers are held against one another."""
     own = {experiment.id for experiment in run.plan.experiments}
     counts = Counter(row.id for row in run.baseline)
+    most = max((row.percentile_of or 0 for row in run.rows), default=0)
+    if most > len(run.baseline):
+        yield BASELINE, f"it has {len(run.baseline)} random edges, and {EDGES} compares with {most}"
     scale = max((abs(v) for row in run.baseline for v in (row.metric_base, row.metric_patched)), default=0.0)
     for row in run.baseline:
         if row.id in own or counts[row.id] > 1:
