@@ -179,7 +179,7 @@ def test_a_label_is_no_formula_in_a_spreadsheet(tmp_path):
         (["small", "large", "--label", "x", "--label", "x"], "cannot have the same label 'x'"),
         (["small", "large", "-o", "out.jpg"], "names no format by its ending"),
         (["small", "broken"], "holds no finished run"),
-        (["small", "empty"], "cannot read"),
+        (["small", "empty"], "empty is no run directory: it holds no run.json"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -161,7 +161,7 @@ def test_misuse(run, circuitgraph, tmp_path):
     assert (ended.status, "holds no finished run (status: interrupted)" in ended.err) == (2, True)
     (tmp_path / "empty").mkdir()
     ended = circuitgraph("evaluate", "empty")
-    assert (ended.status, "cannot read empty/run.json" in ended.err) == (5, True)
+    assert (ended.status, "empty is no run directory: it holds no run.json" in ended.err) == (5, True)
     assert list((tmp_path / "empty").iterdir()) == []
 
 

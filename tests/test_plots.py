@@ -519,7 +519,7 @@ def test_what_cannot_be_plotted_is_said(circuitgraph, directory, arguments, stat
 def test_plot_of_no_run_is_said(circuitgraph):
     ended = circuitgraph("plot", "nowhere", "-o", "x.svg")
     assert ended.status == 5
-    assert "cannot read nowhere/run.json" in ended.err
+    assert "nowhere is no run directory: nothing is there" in ended.err
 
 
 def test_without_matplotlib_the_message_says_what_to_install(circuitgraph, directory, result, tmp_path, monkeypatch):

@@ -665,13 +665,13 @@ def with_record(path, **changes):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (lambda p: (p / "run.json").unlink(), FileError, r"cannot read .*run\.json: No such file"),
+        (lambda p: (p / "run.json").unlink(), FileError, r"toy is no run directory: it holds no run\.json"),
         (lambda p: (p / "run.json").write_text('{"format'), FileError, r"cannot read .*run\.json: it is damaged"),
         (lambda p: (p / "run.json").write_text("[]"), InputError, "no run directory of circuitgraph"),
         (lambda p: (p / "run.json").write_bytes(b"\xff\xfe{"), FileError, "it is damaged"),
         (lambda p: with_record(p, format_version=2), InputError, "run format 2; .* reads up to 1: update it"),
         (lambda p: with_record(p, status="running"), InputError, "no finished run"),
-        (lambda p: with_record(p, shape={"sides": 3}), FileError, "does not hold the model's shape"),
+        (lambda p: with_record(p, shape={"sides": 3}), FileError, r"run\.json: shape\.layers is missing"),
         (lambda p: with_record(p, plan_sha256="0"), FileError, "another plan"),
         (lambda p: (p / "spec.yaml").unlink(), FileError, r"cannot read .*spec\.yaml"),
         (lambda p: (p / "spec.yaml").write_text(SPEC + "\n"), FileError, "changed after the run"),
@@ -721,7 +721,14 @@ def test_reading_and_writing_import_no_torch():
 
 def test_prompts_are_kept_as_they_were_read(tmp_path):
     alone = Prompt((0, 4), None, (5,), (), {"END": 1}, None, ("<s>", ' "a\n'), None, (" b",), ())
-    pair = replace(alone, corrupted=(0, 6), corrupted_tokens=("<s>", " é"), cluster="#1", wrong_answers=(7,))
+    pair = replace(
+        alone,
+        corrupted=(0, 6),
+        corrupted_tokens=("<s>", " é"),
+        cluster="#1",
+        wrong_answers=(7,),
+        wrong_answer_tokens=("c",),
+    )
     write_prompts(tmp_path / "prompts.jsonl", [alone, pair])
     assert read_prompts(tmp_path / "prompts.jsonl") == (alone, pair)
 

@@ -48,8 +48,11 @@ def render(
         FileError: a file cannot be read or written.
     """
     from circuitgraph.drawing import render as draw
+    from circuitgraph.results.files import check_no_runs_file
+    from circuitgraph.results.names import DRAWING
     from circuitgraph.results.records import RunResult
 
+    check_no_runs_file(Path(path), own=(DRAWING,))
     if isinstance(what, str | Path) and Path(what).is_dir():
         what = load_run(what)
     if isinstance(what, RunResult):
@@ -110,8 +113,10 @@ def diagram(
 def draw_stages(found: Checked, claim: Claim, path: str | Path, *, title: str | None = None) -> Path:
     """`diagram` of a claim of a spec that has been checked."""
     from circuitgraph.drawing import save
+    from circuitgraph.results.files import check_no_runs_file
     from circuitgraph.unrolled import picture
 
+    check_no_runs_file(Path(path))
     names, model = metric_names(found.spec), found.location.name
     return save(picture(found.graph, claim, names, model=model, prompts=found.prompts, title=title), path)
 
@@ -163,9 +168,12 @@ def check_plot(path: str | Path) -> bool:
         InputError, FileError: as `plot`.
     """
     from circuitgraph.plotting import check_plot_file, require
+    from circuitgraph.results.files import check_no_runs_file
+    from circuitgraph.results.names import PLOTS
 
     require()
     one = bool(Path(path).suffix) and not Path(path).is_dir()
+    check_no_runs_file(Path(path) if one else Path(path) / "a plot", own=(PLOTS,))
     if one:
         check_plot_file(path)
     return one

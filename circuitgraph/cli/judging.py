@@ -38,7 +38,7 @@ def evaluate(
     from circuitgraph.evaluation.text import report
     from circuitgraph.results.evaluated import CurveKind
     from circuitgraph.results.files import check_writable, write_json
-    from circuitgraph.results.manifest import EVALUATION
+    from circuitgraph.results.names import EVALUATION
 
     if curve not in list(CurveKind):
         raise InputError(f"--curve: '{curve}' is no curve{did_you_mean(curve, list(CurveKind))}")
@@ -51,7 +51,8 @@ def evaluate(
         raise InputError(f"--set: {spec} is a finished run, whose spec is not overridden; evaluate the spec instead")
     checked = checked_spec(spec if run is None else run.spec, set_, strict)
     if output is not None:
-        check_writable(Path(output))
+        beside = run is not None and Path(output).resolve() == (run.directory / EVALUATION).resolve()
+        check_writable(Path(output), own=(EVALUATION,) if beside else ())
     settings = checked.spec.circuit.random
     wanted = settings.circuits if random is None else random
     runs = agenda_of(aim_of(checked), wanted, settings.seed, CurveKind(curve)).runs

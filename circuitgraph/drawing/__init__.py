@@ -117,11 +117,12 @@ def what_is_drawn(
 
 
 def _write(target: Path, content: bytes) -> None:
-    """Through a temporary file beside the target, renamed at the end."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    """Through a temporary file beside the target, renamed at the end; links are followed."""
+    place = Path(os.path.realpath(target))
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
-        part.replace(target)
+        part.replace(place)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise FileError(f"cannot write '{target}': {error.strerror or error}") from error

@@ -13,7 +13,8 @@ from circuitgraph.errors import FileError, InputError
 from circuitgraph.results.evaluated import CurveKind, Evaluation
 from circuitgraph.results.files import check_writable
 from circuitgraph.results.lock import DirectoryLock
-from circuitgraph.results.manifest import EVALUATION, SPEC, Status, other_origin, read_manifest
+from circuitgraph.results.manifest import Status, other_origin, read_manifest
+from circuitgraph.results.names import EVALUATION, SPEC
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.spec import load
 
@@ -92,7 +93,7 @@ def evaluate_run(
     lock = DirectoryLock(Path(path))
     try:
         run = spec_of_run(path)
-        check_writable(run.directory / EVALUATION)
+        check_writable(run.directory / EVALUATION, own=(EVALUATION,))
         evaluating = Evaluating(run.spec, (), progress, circuits=circuits, curve=curve, spec_text=run.text)
         if differing := other_origin(evaluating.origin(evaluating.plan), run.manifest):
             raise InputError(

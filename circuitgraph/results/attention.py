@@ -14,7 +14,7 @@ from circuitgraph.errors import NotFiniteError
 from circuitgraph.graph.reading import AttentionReading
 from circuitgraph.nodes import Head
 from circuitgraph.results.patterns import AttentionPatterns
-from circuitgraph.results.tablefiles import read_records, write_records
+from circuitgraph.results.tablefiles import read_whole, write_records
 from circuitgraph.showing import Shown
 from circuitgraph.stats import intervals, sample_warning
 
@@ -95,9 +95,7 @@ class AttentionTable(Shown):
         Raises:
             FileError: missing or damaged.
         """
-        rows, about = read_records(path, AttentionRow)
-        listed: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
-        return cls(rows=rows, **listed)
+        return read_whole(path, AttentionTable, AttentionRow)
 
 
 def attention_table(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from circuitgraph.errors import InputError, NotFiniteError
 from circuitgraph.results.files import check_writable, write_text
-from circuitgraph.results.tablefiles import read_records, write_records
+from circuitgraph.results.tablefiles import read_whole, write_records
 from circuitgraph.showing import Shown
 from circuitgraph.stats import intervals, normalized, sample_warning
 
@@ -131,9 +131,7 @@ class AttributionTable(Shown):
         Raises:
             FileError: missing or damaged.
         """
-        rows, about = read_records(path, AttributionRow)
-        totals = tuple(Total(**{**total, "values": tuple(total["values"])}) for total in about.pop("totals"))
-        return cls(rows=rows, totals=totals, warnings=tuple(about.pop("warnings")), **about)
+        return read_whole(path, AttributionTable, AttributionRow)
 
 
 def check_output(path: str | Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from circuitgraph.errors import FileError
 from circuitgraph.results.files import write_whole
 from circuitgraph.results.records import Measured, Row
-from circuitgraph.results.tablefiles import read_records, read_table, write_records
+from circuitgraph.results.tablefiles import read_records, read_table, typed, write_records
 
 if TYPE_CHECKING:
     import pyarrow
@@ -116,29 +116,59 @@ def read_measured(path: Path) -> Iterator[Measured]:
         FileError: missing, damaged, or not such a file.
     """
     table = read_table(path, ["id", "metric", "pair", "metric_base", "metric_other", "metric_patched"])
-    pair = table["pair"].to_numpy()
+    pair = typed(path, table, "pair", "int", optional=False).to_numpy()
     order = np.arange(len(pair))
     if not np.array_equal(pair, order - np.maximum.accumulate(np.where(pair == 0, order, 0))):
         raise FileError(f"cannot read {path}: its pairs are not complete")
     starts = np.flatnonzero(pair == 0)
     stops = np.append(starts, len(pair))[1:]
-    ids, metrics = (table[name].take(starts).to_pylist() for name in ("id", "metric"))
+    ids, metrics = (_of_blocks(path, table, name, starts, stops) for name in ("id", "metric"))
     # The first runs did not say who measured: there was one executor.
     told = "executor" in table.column_names
-    executors = table["executor"].take(starts).to_pylist() if told else ["literal"] * len(starts)
-    known = table["metric_other"].is_valid().to_numpy()
-    base, other, patched = (
-        table[name].to_numpy().astype(np.float64) for name in ("metric_base", "metric_other", "metric_patched")
+    executors = _of_blocks(path, table, "executor", starts, stops) if told else ["literal"] * len(starts)
+    base, patched = (
+        typed(path, table, name, "float", optional=False).to_numpy() for name in ("metric_base", "metric_patched")
     )
-    drawn = table["draws"] if "draws" in table.column_names else None
-    for name, metric, executor, start, stop in zip(ids, metrics, executors, starts, stops, strict=True):
+    others = typed(path, table, "metric_other", "float", optional=True)
+    valid, other = others.is_valid().to_numpy(), others.to_numpy()
+    known = valid[starts]
+    if not np.array_equal(valid, np.repeat(known, stops - starts)):
+        raise FileError(f"cannot read {path}: metric_other is empty for some pairs of an experiment")
+    if "effect" in table.column_names:
+        effect = typed(path, table, "effect", "float", optional=False).to_numpy()
+        if len(bad := np.flatnonzero(effect != patched - base)):
+            raise FileError(f"cannot read {path}: effect is not metric_patched − metric_base in row {bad[0] + 1}")
+    drawn = None
+    if "draws" in table.column_names:
+        drawn = typed(path, table, "draws", "tuple[float, ...]", optional=True)
+    for name, metric, executor, start, stop, is_known in zip(
+        ids, metrics, executors, starts, stops, known, strict=True
+    ):
         block = slice(start, stop)
-        draws = None
-        if drawn is not None and drawn[int(start)].is_valid:
-            draws = np.array(drawn.slice(start, stop - start).to_pylist(), dtype=np.float64)
-        yield Measured(
-            name, metric, base[block], other[block] if known[start] else None, patched[block], draws, executor
-        )
+        draws = None if drawn is None else _drawn(path, name, drawn.slice(start, stop - start))
+        yield Measured(name, metric, base[block], other[block] if is_known else None, patched[block], draws, executor)
+
+
+def _of_blocks(
+    path: Path, table: pyarrow.Table, name: str, starts: NDArray[np.intp], stops: NDArray[np.intp]
+) -> list[str]:
+    """What a column says of each experiment: the same for all its pairs."""
+    coded = typed(path, table, name, "str", optional=False).combine_chunks().dictionary_encode()
+    codes = coded.indices.to_numpy()
+    if len(odd := np.flatnonzero(codes != np.repeat(codes[starts], stops - starts))):
+        raise FileError(f"cannot read {path}: {name} in row {odd[0] + 1} is not that of the pairs before it")
+    words = coded.dictionary.to_pylist()
+    return [words[code] for code in codes[starts]]
+
+
+def _drawn(path: Path, name: str, draws: pyarrow.ChunkedArray) -> NDArray[np.float64] | None:
+    """[pairs, draws] of one experiment; None where it has none."""
+    if draws.null_count == len(draws):
+        return None
+    lists = draws.to_pylist()
+    if len({None if each is None else len(each) for each in lists}) > 1:
+        raise FileError(f"cannot read {path}: the pairs of {name} have different numbers of draws")
+    return np.array(lists, dtype=np.float64)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

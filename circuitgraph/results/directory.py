@@ -36,7 +36,8 @@ from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.columns import read_measured, write_effects, write_part, write_rows
 from circuitgraph.results.files import PARTIAL, file_errors, sync_directory, write_bytes, write_json, write_text
-from circuitgraph.results.manifest import (
+from circuitgraph.results.manifest import IDENTITY, KEPT, Status, differences, identity, inspect
+from circuitgraph.results.names import (
     ATTENTION,
     ATTRIBUTION,
     BASELINE,
@@ -45,8 +46,6 @@ from circuitgraph.results.manifest import (
     EFFECTS,
     FORMAT,
     FORMAT_VERSION,
-    IDENTITY,
-    KEPT,
     MANIFEST,
     OWN,
     PARTS,
@@ -54,10 +53,6 @@ from circuitgraph.results.manifest import (
     PROMPTS,
     SCREENING,
     SPEC,
-    Status,
-    differences,
-    identity,
-    inspect,
 )
 from circuitgraph.results.prompts import Prompt, write_prompts
 from circuitgraph.results.provenance import now, sha256_text

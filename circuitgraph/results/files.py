@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from circuitgraph.errors import FileError
+from circuitgraph.results.names import FORMAT, MANIFEST
 
 PARTIAL = ".tmp"
 """Ending of a file that is being written; one that was left behind by a killed process means nothing."""
@@ -31,24 +32,39 @@ def file_errors(verb: str, path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a new file that takes `path`'s place only once it is complete and on disk.
+    """Let `write` fill a new file that takes `path`'s place only once it is complete and on disk; links are followed.
 
     Raises:
         FileError: no space, no permission or no such directory; nothing is left behind.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    place = _place(path)
+    partial = place.with_name(place.name + PARTIAL)
     with file_errors("write", path):
         try:
             with open(partial, "wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            os.replace(partial, place)
         except BaseException:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
-        sync_directory(path.parent)
+        sync_directory(place.parent)
+
+
+def _place(path: Path) -> Path:
+    """Where a file is written: a link stays, and what it points to is written.
+
+    Raises:
+        FileError: there is no directory for it.
+    """
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():
+        raise FileError(
+            f"cannot write {path}: there is no directory {place.parent if path.is_symlink() else path.parent}"
+        )
+    return place
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -105,6 +121,15 @@ def read_json(path: Path) -> Any:
     """
     with file_errors("read", path):
         content = path.read_bytes()
+    return parsed(path, content)
+
+
+def parsed(path: Path, content: bytes) -> Any:
+    """The strict JSON that `path` holds.
+
+    Raises:
+        FileError: it is none.
+    """
     try:
         return json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -115,18 +140,62 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no number")
 
 
-def check_writable(path: Path) -> None:
-    """Refuse, before the work starts, a place where `write_whole` would fail after it.
+def check_writable(path: Path, own: Collection[str] = ()) -> None:
+    """Refuse, before the work starts, a place where `write_whole` would fail after it, or would spoil a run.
+
+    Args:
+        own: as `check_no_runs_file`.
 
     Raises:
-        FileError: it is a directory, or no file can be made there.
+        FileError: it is a directory, or no file can be made there, or it lies in a run directory.
     """
     if path.is_dir():
         raise FileError(f"cannot write {path}: it is a directory")
-    partial = path.with_name(path.name + PARTIAL)
+    check_no_runs_file(path, own)
+    place = _place(path)
+    if place.exists() and not place.is_file():
+        raise FileError(f"cannot write {path}: it is no plain file")
+    partial = place.with_name(place.name + PARTIAL)
     with file_errors("write", path):
         partial.open("wb").close()
         partial.unlink()
+
+
+def check_no_runs_file(path: Path, own: Collection[str] = ()) -> None:
+    """Refuse a place in a run directory: a run's files are its own, and others would be in the way of its replacement.
+
+    Args:
+        own: names in the run directory that the caller writes anew, as a run does itself (`circuit.svg`, `plots`).
+
+    Raises:
+        FileError: the message names the run directory.
+    """
+    place = Path(os.path.realpath(path))
+    for run in place.parents[:2]:
+        if place.relative_to(run).parts[0] not in own and _is_run(run):
+            raise FileError(
+                f"cannot write {path}: {_shown(run, path)} is a run directory, which holds the files of its run alone; "
+                "choose a place beside it"
+            )
+
+
+def _is_run(directory: Path) -> bool:
+    """Whether a directory holds the run.json of a run, be it damaged."""
+    with file_errors("read", directory / MANIFEST):
+        try:
+            content = (directory / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return False
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return json.dumps(FORMAT).encode() in content
+    return isinstance(found, dict) and found.get("format") == FORMAT
+
+
+def _shown(directory: Path, path: Path) -> Path:
+    """A directory above a path as the path calls it."""
+    return next((above for above in path.parents if Path(os.path.realpath(above)) == directory), directory)
 
 
 def sync_directory(path: Path) -> None:

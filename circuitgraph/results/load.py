@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.errors import FileError, InputError, SpecError
-from circuitgraph.graph import CircuitGraph, ModelShape, build_graph
+from circuitgraph.errors import AddressError, FileError, InputError, SpecError
+from circuitgraph.graph import CircuitGraph, build_graph
 from circuitgraph.nodes import Input, Residual, Sae, parse, parse_position
 from circuitgraph.plans import Plan, build_plan, plan_hash
 from circuitgraph.results.attention import AttentionTable
 from circuitgraph.results.attribution import AttributionTable
 from circuitgraph.results.columns import read_measured, read_rows
 from circuitgraph.results.evaluated import Evaluation
-from circuitgraph.results.manifest import (
+from circuitgraph.results.fitting import check_fit
+from circuitgraph.results.manifest import Recorded, Status, check_told, other_origin, read_manifest, recorded
+from circuitgraph.results.names import (
     ATTENTION,
     ATTRIBUTION,
     BASELINE,
@@ -25,15 +28,13 @@ from circuitgraph.results.manifest import (
     PROMPTS,
     SCREENING,
     SPEC,
-    Status,
-    other_origin,
-    read_manifest,
 )
 from circuitgraph.results.prompts import read_prompts
 from circuitgraph.results.provenance import sha256_file
 from circuitgraph.results.records import Findings, RunResult, gaps_of
 from circuitgraph.results.screening import Screening
 from circuitgraph.spec import read_spec
+from circuitgraph.spec.model import CircuitSpec
 
 
 def load_run(path: str | Path) -> RunResult:
@@ -49,10 +50,12 @@ def load_run(path: str | Path) -> RunResult:
         raise InputError(
             f"{directory} holds no finished run (status: {manifest.get('status')}); finish it with --resume"
         )
+    check_told(directory, manifest)
+    told = recorded(directory, manifest)
     graph, plan = rebuild(directory, manifest)
     rows = read_rows(directory / EDGES)
     measured = tuple(read_measured(directory / EFFECTS))
-    return RunResult(
+    found = RunResult(
         graph=graph,
         plan=plan,
         rows=rows,
@@ -60,17 +63,19 @@ def load_run(path: str | Path) -> RunResult:
         gaps=gaps_of(plan, measured),
         provenance=manifest,
         metrics=tuple(dict.fromkeys(row.metric for row in rows)),
-        warnings=tuple(manifest.get("warnings", ())),
+        warnings=told.warnings,
         directory=str(directory),
         baseline=read_rows(directory / BASELINE) if (directory / BASELINE).exists() else (),
         attention=AttentionTable.read(attention) if (attention := directory / ATTENTION).exists() else None,
         attribution=AttributionTable.read(taken) if (taken := directory / ATTRIBUTION).exists() else None,
-        screening=Screening.read(found) if (found := directory / SCREENING).exists() else None,
+        screening=Screening.read(screened) if (screened := directory / SCREENING).exists() else None,
         prompts=read_prompts(kept) if (kept := directory / PROMPTS).exists() else (),
         evaluation=read_evaluation(directory, manifest),
         spec_text=(directory / SPEC).read_text(encoding="utf-8"),
-        audit=Findings(**manifest["audit"]) if manifest.get("audit") else None,
+        audit=None if told.audit is None else Findings(**asdict(told.audit)),
     )
+    check_fit(found, measured, directory)
+    return found
 
 
 def read_evaluation(directory: Path, manifest: Mapping[str, Any]) -> Evaluation | None:
@@ -91,37 +96,46 @@ def read_evaluation(directory: Path, manifest: Mapping[str, Any]) -> Evaluation 
     return found
 
 
-def _saes(manifest: Mapping[str, Any]) -> Mapping[str, Sae]:
+def _saes(told: Recorded) -> Mapping[str, Sae]:
     """The sparse autoencoders of a run, by name; their files are not needed."""
     found: dict[str, Sae] = {}
-    for record in manifest.get("saes", ()):
-        site = parse(record["site"]).node
+    for origin in told.saes:
+        site = parse(origin.site).node
         if isinstance(site, Input | Residual):
-            found[record["name"]] = Sae(record["name"], site, record["width"])
+            found[origin.name] = Sae(origin.name, site, origin.width)
     return found
 
 
 def rebuild(directory: Path, manifest: Mapping[str, Any]) -> tuple[CircuitGraph, Plan]:
-    """Graph and plan as they were when the run was made."""
+    """Graph and plan as they were when the run was made.
+
+    Raises:
+        FileError: run.json is damaged, or the spec or what is made of it is another than it was.
+    """
     spec = directory / SPEC
     if sha256_file(spec) != manifest.get("spec_sha256"):
         raise FileError(f"cannot use {spec}: it was changed after the run")
-    try:
-        shape = ModelShape(**manifest["shape"])
-    except (KeyError, TypeError) as error:
-        raise FileError(f"cannot read {directory / MANIFEST}: it does not hold the model's shape ({error})") from error
+    told = recorded(directory, manifest)
+    if told.shape is None:
+        raise FileError(f"cannot read {directory / MANIFEST}: shape is missing")
     reading = read_spec(spec)
     if reading.problems or reading.spec is None:
         raise SpecError(str(spec), reading.problems)
-    each = manifest.get("settings", {}).get("each")
-    swept = None if each is None else tuple(map(parse_position, each))
-    graph = build_graph(reading.spec, shape, reading.source, swept, _saes(manifest))
-    if (screened := manifest.get("settings", {}).get("screened")) is not None:
-        graph = graph.only(frozenset(screened))
+    try:
+        each = None if told.settings.each is None else tuple(map(parse_position, told.settings.each))
+        saes = _saes(told)
+        if told.settings.spec:
+            CircuitSpec.model_validate(told.settings.spec)
+    except (AddressError, ValueError) as error:
+        said = str(error).replace("\n", " ")
+        raise FileError(f"cannot read {directory / MANIFEST}: it is damaged ({said})") from error
+    graph = build_graph(reading.spec, told.shape, reading.source, each, saes)
+    if told.settings.screened is not None:
+        graph = graph.only(frozenset(told.settings.screened))
     plan = build_plan(graph)
     if plan_hash(plan) != manifest.get("plan_sha256"):
-        made_by = manifest.get("versions", {}).get("circuitgraph")
         raise FileError(
-            f"cannot use {directory}: circuitgraph {made_by} made another plan from its {SPEC} than this version does"
+            f"cannot use {directory}: circuitgraph {told.versions.get('circuitgraph')} made another plan from its "
+            f"{SPEC} than this version does, or its {MANIFEST} was changed"
         )
     return graph, plan

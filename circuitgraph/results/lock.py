@@ -11,8 +11,7 @@ from pathlib import Path
 
 from circuitgraph.errors import LockError
 from circuitgraph.results.files import file_errors
-
-NAME = ".lock"
+from circuitgraph.results.names import LOCK
 
 
 class DirectoryLock:
@@ -24,7 +23,7 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / NAME
+        self._path = directory / LOCK
         with file_errors("lock", directory):
             while True:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -54,7 +53,7 @@ class DirectoryLock:
 
     def moved(self, directory: Path) -> None:
         """The locked directory was renamed."""
-        self._path = directory / NAME
+        self._path = directory / LOCK
 
     def release(self) -> None:
         """Remove the lock file and free the lock; further calls do nothing."""

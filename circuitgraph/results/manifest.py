@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from circuitgraph.errors import FileError, InputError
-from circuitgraph.results import lock
-from circuitgraph.results.files import PARTIAL, file_errors
+from circuitgraph.graph.shape import ModelShape
+from circuitgraph.results import names
+from circuitgraph.results.decode import decoded
+from circuitgraph.results.files import PARTIAL, file_errors, read_json
+from circuitgraph.results.names import FORMAT, FORMAT_VERSION, MANIFEST
 
-FORMAT = "circuitgraph run"
-FORMAT_VERSION = 1
-MANIFEST, SPEC, PARTS = "run.json", "spec.yaml", "parts"
-EDGES, EFFECTS, BASELINE, DRAWING = "edges.parquet", "effects.parquet", "baseline.parquet", "circuit.svg"
-ATTENTION, ATTRIBUTION = "attention.parquet", "attribution.parquet"
-SCREENING, PLOTS = "screening.parquet", "plots"
-PROMPTS = "prompts.jsonl"
-EVALUATION = "evaluation.json"
-OWN = frozenset(
-    {
-        MANIFEST, SPEC, PARTS, EDGES, EFFECTS, BASELINE, DRAWING, ATTENTION, ATTRIBUTION, SCREENING, PLOTS, PROMPTS,
-        EVALUATION, lock.NAME,
-    }
-)  # fmt: skip
-"""All that a run directory can hold."""
 IDENTITY = {
     "spec_sha256": "spec",
     "plan_sha256": "plan",
@@ -59,6 +47,84 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+TOLD = ("shape", "settings", "versions", "executor")
+"""Keys of run.json that a finished run of every version has, and that its readers need."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaeOrigin:
+    """A sparse autoencoder that a run was measured with."""
+
+    name: str
+    site: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The first pair, for pictures."""
+
+    clean: tuple[str, ...]
+    corrupted: tuple[str, ...] | None
+    at: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What the spec and the command line resolved to."""
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    pairs: int = 0
+    positions: tuple[str, ...] = ()
+    each: tuple[str, ...] | None = None
+    screened: tuple[str, ...] | None = None
+    tokens: Tokens | None = None
+    reference: Mapping[str, Any] | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """As `Findings`, whose values are all there: one that is missing is not 0."""
+
+    experiments: int
+    pairs: int
+    deviation: float
+    tolerated: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What readers rely on in run.json: a key may be missing, but none is of another kind."""
+
+    status: str | None = None
+    name: str = ""
+    spec_sha256: str = ""
+    plan_sha256: str = ""
+    model_fingerprint: str | None = None
+    prompts_sha256: str | None = None
+    saes: tuple[SaeOrigin, ...] = ()
+    saes_sha256: str | None = None
+    experiments: int = 0
+    settings: Resolved = Resolved()
+    seed: int = 0
+    device: str | None = None
+    dtype: str | None = None
+    executor: str = ""
+    threads: int | None = None
+    shape: ModelShape | None = None
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    platform: Mapping[str, Any] = field(default_factory=dict)
+    created: str | None = None
+    finished: str | None = None
+    resumed: tuple[str, ...] = ()
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+    audit: Audited | None = None
+
+
 def inspect(path: Path) -> dict[str, Any] | None:
     """The run.json of a run directory; None where there is nothing yet.
 
@@ -71,10 +137,10 @@ def inspect(path: Path) -> dict[str, Any] | None:
             return None
         if not path.is_dir():
             raise FileError(f"cannot use {path} as a run directory: it is a file")
-        names = {entry.name for entry in path.iterdir()}
-    if MANIFEST in names:
+        held = {entry.name for entry in path.iterdir()}
+    if MANIFEST in held:
         return read_manifest(path)
-    if names <= {lock.NAME, MANIFEST + PARTIAL}:
+    if held <= {names.LOCK, MANIFEST + PARTIAL}:
         return None
     raise InputError(f"{path} is not empty and no run directory, so nothing is written there; choose another --out")
 
@@ -87,20 +153,43 @@ def read_manifest(path: Path) -> dict[str, Any]:
         FileError: it is missing or damaged.
     """
     file = path / MANIFEST
-    with file_errors("read", file):
-        text = file.read_bytes()
-    try:
-        record = json.loads(text)
-    except ValueError as error:
-        raise FileError(f"cannot read {file}: it is damaged ({error})") from error
+    if not file.exists():
+        what = f"it holds no {MANIFEST}" if path.is_dir() else "it is a file" if path.exists() else "nothing is there"
+        raise FileError(f"{path} is no run directory: {what}")
+    record = read_json(file)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{path} is no run directory of circuitgraph: its {MANIFEST} is something else")
     version = record.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or version < 1:
+        raise FileError(f"cannot read {file}: format_version is {version!r}, not a whole number from 1")
+    if version > FORMAT_VERSION:
         raise InputError(
             f"{path} has run format {version}; this version of circuitgraph reads up to {FORMAT_VERSION}: update it"
         )
+    recorded(path, record)
     return record
+
+
+def recorded(path: Path, record: Mapping[str, Any]) -> Recorded:
+    """What readers rely on in the run.json of the directory `path`.
+
+    Raises:
+        FileError: a part of it is of another kind; the message names its place.
+    """
+    try:
+        return decoded(Recorded, record, loose=True)
+    except ValueError as error:
+        raise FileError(f"cannot read {path / MANIFEST}: {error}") from error
+
+
+def check_told(path: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a run.json that lacks what every finished run says.
+
+    Raises:
+        FileError: the message names what is missing.
+    """
+    if missing := [key for key in TOLD if key not in record]:
+        raise FileError(f"cannot read {path / MANIFEST}: {missing[0]} is missing")
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:

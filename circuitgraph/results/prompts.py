@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from circuitgraph.errors import FileError
+from circuitgraph.results.decode import decoded
 from circuitgraph.results.files import file_errors, write_text
 
 
@@ -52,8 +52,26 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
 
 def _prompt(path: Path, number: int, line: bytes) -> Prompt:
     try:
-        record: Mapping[str, Any] = json.loads(line)
-        fields: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in record.items()}
-        return Prompt(**fields)
-    except (ValueError, TypeError, AttributeError) as error:
+        found = decoded(Prompt, json.loads(line))
+        if misfit := _misfit(found):
+            raise ValueError(misfit)
+    except (ValueError, RecursionError) as error:
         raise FileError(f"cannot read {path}: line {number} is damaged ({error})") from error
+    return found
+
+
+def _misfit(prompt: Prompt) -> str | None:
+    """What does not fit together; None if all does."""
+    sides = [
+        ("clean", prompt.clean, prompt.clean_tokens),
+        ("corrupted", prompt.corrupted, prompt.corrupted_tokens),
+        ("answers", prompt.answers, prompt.answer_tokens),
+        ("wrong_answers", prompt.wrong_answers, prompt.wrong_answer_tokens),
+    ]
+    for name, ids, texts in sides:
+        if (ids is None) != (texts is None) or len(ids or ()) != len(texts or ()):
+            return f"{name} has {len(ids or ())} ids and {len(texts or ())} texts"
+    if prompt.corrupted is not None and len(prompt.corrupted) != len(prompt.clean):
+        return f"clean has {len(prompt.clean)} ids and corrupted {len(prompt.corrupted)}"
+    outside = [name for name, at in prompt.positions.items() if not 0 <= at < len(prompt.clean)]
+    return f"position {outside[0]} is outside of the {len(prompt.clean)} ids" if outside else None

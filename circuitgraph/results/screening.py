@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from circuitgraph.results.tablefiles import read_records, write_records
+from circuitgraph.results.tablefiles import read_whole, write_records
 from circuitgraph.stats.ranks import kendall, overlap, spearman
 
 
@@ -75,8 +75,7 @@ class Screening:
         Raises:
             FileError: missing or damaged.
         """
-        rows, about = read_records(path, Estimated)
-        return cls(rows=rows, **about)
+        return read_whole(path, Screening, Estimated)
 
 
 def compare(
