@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from hypothesis import settings
 
-from circuitgraph import cli
+from circuitgraph import cli, prepared
 from circuitgraph.models.bridge import TransformerModel
 from circuitgraph.models.loading import load_model
 from circuitgraph.models.locate import Location
@@ -34,6 +34,24 @@ class Ended(NamedTuple):
 def _one_thread() -> None:
     """Tiny matrices are slower on many threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _bundled_models_are_loaded_once() -> Iterator[None]:
+    """Hundreds of commands run on them. Loading itself is what tests/test_models.py and subprocesses test."""
+    load, loaded = prepared.load_model, {}
+
+    def once(location: Location, **how: Any) -> TransformerModel:
+        if location.kind != "bundled":
+            return load(location, **how)
+        key = (location.name, *how.values())
+        if key not in loaded:
+            loaded[key] = load(location, **how)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "load_model", once)
+        yield
 
 
 @pytest.fixture(scope="session")

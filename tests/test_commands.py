@@ -38,6 +38,7 @@ NOT_RUN = {
     "python -m tests.benchmarks --drawing --cpu-time --threads 1": SLOW,
     "python -m tests.benchmarks --quick --growth": "tests/test_benchmarks.py runs it",
     "python tests/benchmarks/calibration.py": "minutes; tests/test_calibration.py runs its cases with fewer draws",
+    "python tests/benchmarks/calibration.py --small": "a minute; as above",
     "python -m pytest tests/test_imports.py": "make test runs it",
     "python examples/train_ioi_mini.py --seed 3 --steps 2200 --out retrained": TRAINING,
     "python examples/train_induction_mini.py --seed 0 --steps 1500 --out retrained": TRAINING,
