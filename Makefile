@@ -27,7 +27,7 @@ demo: $(VENV)/.installed
 	@echo "the picture: runs/$(DEMO).png (and runs/$(DEMO)/circuit.svg)"
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-fail-under=90 --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-fail-under=90 --durations=20
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/test_fast.py --hypothesis-profile=long --hypothesis-show-statistics -s
