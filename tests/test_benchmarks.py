@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.speed import COLUMNS
-
-pytestmark = pytest.mark.no_cover  # traced, they take nearly twice as long; other tests reach these lines
 
 
 def test_the_benchmark_runs_and_its_numbers_agree(capsys):

@@ -19,8 +19,6 @@ import pytest
 from tests.page_commands import PAGES, ROOT, SPECS, Block, Command, blocks, commands, name_of
 from tests.page_desk import STAND_INS, Desk, Ended, options_of, subcommands
 
-pytestmark = pytest.mark.no_cover  # traced, they take nearly twice as long; other tests reach these lines
-
 HUB = "downloads GPT-2 from the hub"
 TRAINING = "trains a model: minutes"
 SLOW = "up to minutes; tests/test_benchmarks.py runs the same with --quick"

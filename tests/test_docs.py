@@ -13,8 +13,6 @@ import yaml
 
 from circuitgraph.checks import check
 
-pytestmark = pytest.mark.no_cover  # traced, they take nearly twice as long; other tests reach these lines
-
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "circuitgraph").rglob("README.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]

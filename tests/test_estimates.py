@@ -182,7 +182,6 @@ def models(tmp_path_factory) -> Callable[[ModelChoice], TransformerModel]:
     return get
 
 
-@pytest.mark.no_cover
 @PROFILE
 @given(st.data())
 def test_drawn_claims_on_drawn_models(models, data):

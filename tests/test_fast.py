@@ -168,7 +168,6 @@ def counted() -> Iterator[Counter[str]]:
     assert counts["slow"] <= MOST_SLOW * counts.total()
 
 
-@pytest.mark.no_cover
 @PROFILE
 @given(st.data())
 def test_equals_the_literal_executor(

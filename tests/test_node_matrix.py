@@ -26,8 +26,6 @@ from tests.measuring import measure_all, node, reference_spec
 from tests.node_oracle import NodeOracle, oracle_of
 from tests.tiny import FAMILIES, TELLING, random_prompts
 
-pytestmark = pytest.mark.no_cover  # traced, they take nearly twice as long; other tests reach these lines
-
 PROMPTS = random_prompts(pairs=4)
 REFERENCE = random_prompts(pairs=6, seed=7)
 # Fewer than there are pairs, and of other lengths.

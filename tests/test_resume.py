@@ -29,8 +29,6 @@ from circuitgraph.prompts.pairs import PromptSet
 from tests.test_cli import EDGES, write_pairs, write_spec
 from tests.tiny import random_prompts
 
-pytestmark = pytest.mark.no_cover  # traced, they take nearly twice as long; other tests reach these lines
-
 ROOT = Path(__file__).parents[1]
 REFERENCE = {"prompts": {"file": "reference.jsonl"}, "align": "pooled"}
 TABLES = ("edges", "effects", "baseline")
