@@ -428,6 +428,20 @@ def test_correlations_resample_the_same_pairs_for_both_runs_only_if_they_are_the
     assert apart.halves_a < 0.9
 
 
+def test_a_repeat_agrees_as_halves_say():
+    """Two samples of 40 pairs of one model agree by what halves of 20 pairs foretell, on average over draws."""
+    true = np.linspace(0, 1, 30)[:, None]
+    stream, agreed, foretold = np.random.default_rng(5), [], []
+    for _ in range(30):
+        first, again = (Pairs(true + stream.normal(size=(30, 40)) * 2, None) for _ in range(2))
+        found = agreement(first, again, paired=False, resamples=0)
+        agreed.append(found.spearman.value)
+        foretold.append(found.repeat(found.halves_a))
+        assert found.halves_a < foretold[-1]
+    assert np.mean(foretold) == pytest.approx(np.mean(agreed), abs=0.04)
+    assert (found.repeat(None), found.repeat(-0.2), found.repeat(1.0)) == (None, -0.2, 1.0)
+
+
 def test_clusters_are_resampled_whole():
     """Two pairs of a cluster are equal: as many clusters as pairs without them give the same intervals."""
     values = STREAM.normal(size=(2, 15, 10)) + np.linspace(0, 2, 15)[:, None]

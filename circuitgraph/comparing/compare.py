@@ -62,7 +62,7 @@ def compare_two(
     )
     unlike = "units of two models may differ" if shapes_differ(a.graph.shape, b.graph.shape) else ""
     if "base" in found.across:
-        unlike = "effects on the clean and on the corrupted prompt have opposite signs by definition"
+        unlike = "on the clean and on the corrupted prompt they have opposite signs by definition"
     of, doubts = _quantity(quantity, unlike, sides, names)
     values = [side.per_pair(of) for side in sides]
     together = _paired(a, b, found)
@@ -154,7 +154,7 @@ def _quantity(
     if wanted not in QUANTITIES:
         raise InputError(f"'{wanted}' is nothing to compare{did_you_mean(wanted, QUANTITIES)}")
     if wanted == Quantity.EFFECT or (wanted == "auto" and not unlike):
-        return Quantity.EFFECT, [unlike] if unlike.startswith("effects") else []
+        return Quantity.EFFECT, [f"effects are compared as they are, and {unlike}"] if unlike else []
     missing = [name for name, side in zip(labels, sides, strict=True) if np.isnan(side.shares.value).any()]
     if not missing:
         return Quantity.NORMALIZED, []

@@ -113,10 +113,11 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _told(a: str | None, b: str | None) -> tuple[str | None, str | None]:
     """Two values that differ; of long ones a part in which they do."""
-    if max(len(a or ""), len(b or "")) <= LONGEST or a is None or b is None:
-        return tuple(None if each is None else _cut(each, 0) for each in (a, b))  # type: ignore[return-value]  # two
-    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return _cut(a, max(0, same - LONGEST // 2)), _cut(b, max(0, same - LONGEST // 2))
+    start = 0
+    if a is not None and b is not None and max(len(a), len(b)) > LONGEST:
+        same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        start = max(0, same - LONGEST // 2)
+    return a and _cut(a, start), b and _cut(b, start)
 
 
 def _cut(text: str, start: int) -> str:
