@@ -40,7 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """By hand: pytest-cov's own mark stops one of the two tracers that it has in a worker, and the other goes on."""
-    if item.path.stem.removeprefix("test_") not in UNTRACED:
+    counts = item.config.pluginmanager.hasplugin("_cov")  # else a debugger has the trace, if anyone
+    if not counts or item.path.stem.removeprefix("test_") not in UNTRACED:
         return (yield)
     tracer = sys.gettrace()
     sys.settrace(None)
