@@ -301,6 +301,7 @@ class Prepared:
                 corrupted_tokens=None if pair.corrupted is None else texts(pair.corrupted),
                 answer_tokens=texts(pair.answers),
                 wrong_answer_tokens=texts(pair.wrong_answers),
+                start=pair.start,
             )
             for pair in self.prompts.pairs
         )

@@ -17,7 +17,7 @@ from circuitgraph.nodes import Address
 from circuitgraph.plans import Plan, build_plan
 from circuitgraph.results import Measured, RunDirectory, RunResult, load_run, provenance
 from circuitgraph.results.judged import with_verdicts
-from circuitgraph.results.prompts import Prompt
+from circuitgraph.results.prompts import Prompt, prompt_set
 from circuitgraph.results.records import Row
 from circuitgraph.results.table import summarise
 from tests.render_graphs import row
@@ -59,7 +59,8 @@ def made_run(
     first = [each for each in rows if each.metric == metrics[0]]
     prompts = tuple(_prompt(i) for i in range(pairs))
     origin = provenance(
-        spec_text=text, plan=plan, shape=found.graph.shape, model_fingerprint="0" * 64, prompts_sha256="1" * 64,
+        spec_text=text, plan=plan, shape=found.graph.shape,
+        model_fingerprint="0" * 64, prompts_sha256=prompt_set(prompts).digest(),
         settings={
             "spec": found.spec.model_dump(mode="json", exclude_defaults=True, by_alias=True),
             "model": {"kind": "bundled", "name": found.location.name},

@@ -217,6 +217,11 @@ DAMAGES = {
     # beside them
     "fewer prompts": (lines(lambda r: r[:3]), PROMPTS, "it has 3 prompts, and edges.parquet 12 pairs"),
     "more prompts": (lines(lambda r: r * 2), PROMPTS, "it has 24 prompts"),
+    "other prompts": (in_first_prompt(answers=[3]), PROMPTS, "not the prompts that were measured"),
+    "prompts in another order": (lines(lambda r: r[::-1]), PROMPTS, "not the prompts that were measured"),
+    "a position moved": (
+        in_first_prompt(positions={"BOS": 0, "IO": 2, "S1": 2, "S2": 3, "END": 4}), PROMPTS, "not the prompts",
+    ),
     "no prompts": (lines(lambda r: []), PROMPTS, "it has 0 prompts"),
     "more ids than texts": (in_first_prompt(clean=[9, 0, 1, 2, 3, 4]), PROMPTS, "line 1 .* has 6 ids and 5 texts"),
     "fewer texts": (in_first_prompt(answer_tokens=[]), PROMPTS, "answers has 1 ids and 0 texts"),

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitgraph.errors import FileError
-from circuitgraph.results.names import ATTENTION, ATTRIBUTION, BASELINE, EDGES, EFFECTS, PROMPTS, SCREENING
+from circuitgraph.results.names import ATTENTION, ATTRIBUTION, BASELINE, EDGES, EFFECTS, MANIFEST, PROMPTS, SCREENING
+from circuitgraph.results.prompts import prompt_set
 from circuitgraph.results.records import Measured, Row, RunResult
 from circuitgraph.stats import Verdict
 
@@ -141,6 +142,8 @@ def _of_others(run: RunResult, directory: Path) -> Misfits:
     pairs = run.rows[0].n
     if (directory / PROMPTS).exists() and len(run.prompts) != pairs:
         yield PROMPTS, f"it has {len(run.prompts)} prompts, and {EDGES} {pairs} pairs"
+    if run.prompts and prompt_set(run.prompts).digest() != run.provenance.get("prompts_sha256"):
+        yield PROMPTS, f"these are not the prompts that were measured, by prompts_sha256 of {MANIFEST}"
     for name, table in ((ATTENTION, run.attention), (ATTRIBUTION, run.attribution)):
         if table is not None and any(n != pairs for n in (table.n, *(row.n for row in table.rows))):
             yield name, f"it is not of the {pairs} pairs of {EDGES}"

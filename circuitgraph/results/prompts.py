@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from circuitgraph.errors import FileError
+from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.results.decode import decoded
 from circuitgraph.results.files import file_errors, write_text
 
@@ -27,6 +28,20 @@ class Prompt:
     corrupted_tokens: tuple[str, ...] | None
     answer_tokens: tuple[str, ...]
     wrong_answer_tokens: tuple[str, ...]
+    start: int = 0
+    """The index of the first token that the user wrote: 1 where a BOS token was added."""
+
+    @property
+    def pair(self) -> Pair:
+        """What the run was measured on."""
+        return Pair(
+            self.clean, self.corrupted, self.answers, self.wrong_answers, self.positions, self.start, self.cluster
+        )
+
+
+def prompt_set(prompts: Sequence[Prompt]) -> PromptSet:
+    """The prompts as they were measured; `digest()` of it is `prompts_sha256` of their run."""
+    return PromptSet(tuple(prompt.pair for prompt in prompts))
 
 
 def write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:

@@ -11,11 +11,11 @@ from circuitgraph.plans import PromptShape
 from circuitgraph.plans.explain import stages
 from circuitgraph.plans.physical import Physical, physical_of
 from circuitgraph.plans.schedule import Executor
-from circuitgraph.prompts.pairs import Pair, PromptSet
 from circuitgraph.reporting.sections.figures import count, figure
 from circuitgraph.reporting.sections.markup import Child, Markup, element, joined
 from circuitgraph.reporting.sections.pieces import boxed, facts, folded, heading, named, paragraph, table
 from circuitgraph.reporting.sections.section import Section
+from circuitgraph.results.prompts import prompt_set
 from circuitgraph.results.records import Row, RunResult
 from circuitgraph.spec import CircuitSpec
 from circuitgraph.spec.metrics import metric_names
@@ -91,16 +91,13 @@ def _stages(result: RunResult, row: Row) -> Markup:
 
 def physical_of_run(result: RunResult) -> Physical:
     """What the run's plan costs on its prompts, which must be known."""
-    pairs = tuple(
-        Pair(p.clean, p.corrupted, p.answers, p.wrong_answers, p.positions, start=p.positions.get("BOS", -1) + 1)
-        for p in result.prompts
-    )
+    prompts = prompt_set(result.prompts)
     entries = [(metric, catalog.lookup(metric.name)) for metric in _spec(result).metrics]
     read = {getattr(entry.read(metric.parameters), "position", None) for metric, entry in entries}
     columns = None
     if all(entry.answers_only for _, entry in entries):
-        columns = max(len(pair.answers) + len(pair.wrong_answers) for pair in pairs)
-    shape = PromptShape.of(PromptSet(pairs), read=len(read))
+        columns = max(len(pair.answers) + len(pair.wrong_answers) for pair in prompts.pairs)
+    shape = PromptShape.of(prompts, read=len(read))
     return physical_of(result.plan, result.graph.shape, shape, Executor(result.provenance["executor"]), columns)
 
 
