@@ -296,12 +296,12 @@ class Prepared:
                 answers=pair.answers,
                 wrong_answers=pair.wrong_answers,
                 positions=pair.positions,
+                start=pair.start,
                 cluster=pair.cluster,
                 clean_tokens=texts(pair.clean),
                 corrupted_tokens=None if pair.corrupted is None else texts(pair.corrupted),
                 answer_tokens=texts(pair.answers),
                 wrong_answer_tokens=texts(pair.wrong_answers),
-                start=pair.start,
             )
             for pair in self.prompts.pairs
         )

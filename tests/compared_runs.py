@@ -41,6 +41,7 @@ def prompts(
             answers=(2,),
             wrong_answers=(3,),
             positions={"END": 1},
+            start=0,
             cluster=None if clusters is None else clusters[i],
             clean_tokens=("#1", f"#{start + i}"),
             corrupted_tokens=("#1", f"#{corrupted + i}"),

@@ -96,7 +96,7 @@ def _prompt(i: int) -> Prompt:
     words = ("<|bos|>", "When", " Mary", " and", " John")
     places = {"BOS": 0, "IO": 1, "S1": 2, "S2": 3, "END": 4}
     ids = (0, 1, 2, 3, 4), (0, 1, 2, 3, i)
-    return Prompt(*ids, (2,), (4,), places, f"c{i}", words, words, (" Mary",), (" John",))
+    return Prompt(*ids, (2,), (4,), places, 1, f"c{i}", words, words, (" Mary",), (" John",))
 
 
 def result_of(graph: CircuitGraph, rows: Sequence[Row]) -> RunResult:

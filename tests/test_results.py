@@ -720,7 +720,7 @@ def test_reading_and_writing_import_no_torch():
 
 
 def test_prompts_are_kept_as_they_were_read(tmp_path):
-    alone = Prompt((0, 4), None, (5,), (), {"END": 1}, None, ("<s>", ' "a\n'), None, (" b",), ())
+    alone = Prompt((0, 4), None, (5,), (), {"END": 1}, 1, None, ("<s>", ' "a\n'), None, (" b",), ())
     pair = replace(
         alone,
         corrupted=(0, 6),
@@ -736,7 +736,7 @@ def test_prompts_are_kept_as_they_were_read(tmp_path):
 @pytest.mark.parametrize("line", ["{", "[]", '{"clean": [1]}', '{"unknown": 1}'])
 def test_damaged_prompts_name_the_line(line, tmp_path):
     path = tmp_path / "prompts.jsonl"
-    write_prompts(path, [Prompt((0,), None, (5,), (), {}, None, ("a",), None, ("b",), ())])
+    write_prompts(path, [Prompt((0,), None, (5,), (), {}, 0, None, ("a",), None, ("b",), ())])
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(FileError, match=r"prompts\.jsonl: line 2 is damaged"):
         read_prompts(path)

@@ -22,14 +22,14 @@ class Prompt:
     answers: tuple[int, ...]
     wrong_answers: tuple[int, ...]
     positions: Mapping[str, int]
+    start: int
+    """The index of the first token that the user wrote: 1 where a BOS token was added."""
     cluster: str | None
     clean_tokens: tuple[str, ...]
     """`#17` where the model has no tokenizer here."""
     corrupted_tokens: tuple[str, ...] | None
     answer_tokens: tuple[str, ...]
     wrong_answer_tokens: tuple[str, ...]
-    start: int = 0
-    """The index of the first token that the user wrote: 1 where a BOS token was added."""
 
     @property
     def pair(self) -> Pair:
