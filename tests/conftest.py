@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import typer
 from hypothesis import settings
 
 from circuitgraph import cli, prepared
@@ -87,6 +89,14 @@ def _bundled_models_are_loaded_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prepared, "load_model", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_command_line_is_made_once() -> Iterator[None]:
+    """From the signatures of all commands, for each of the thousand calls; a program does it once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
         yield
 
 
