@@ -14,7 +14,6 @@ from circuitgraph.checks import Checked, check
 from circuitgraph.checks.needs import check_size
 from circuitgraph.checks.places import which
 from circuitgraph.errors import FileError, ModelError, SpecError
-from circuitgraph.graph.claims import claim_label
 from circuitgraph.graph.findings import Findings
 from circuitgraph.graph.shape import ModelShape
 from circuitgraph.prompts.pairs import Pair, PromptSet
@@ -328,14 +327,6 @@ class TestPrompts:
         how = {"source": "mean", "reference": {"prompts": {"pairs": PAIRS}, "align": "name"}}
         (found,) = messages(intervention=how, nodes=["a0.h0@NOPE"])
         assert found.startswith("nodes.0.node.0: 'NOPE' is no position of these prompts")
-
-    def test_each_is_every_token_once(self):
-        """Of two names for one token in every prompt, the first given; names that meet in some prompts stay apart."""
-        again = [{"LAST": len(pair["clean"]) - 1, "C2": pair["positions"]["C"]} for pair in PAIRS]
-        named = [pair | {"positions": pair["positions"] | more} for pair, more in zip(PAIRS, again, strict=True)]
-        found = checked(pairs=named, nodes=["m1@each"])
-        assert [claim_label(claim) for claim in found.graph.claims] == ["m1@A", "m1@B", "m1@C", "m1@LAST"]
-        assert any("all name: A, B, C, LAST" in warning for warning in found.warnings)
 
     def test_pairs_that_come_again_are_not_independent(self):
         claims = [edge("a0.h0", "logits")]

@@ -47,7 +47,7 @@ class Places:
     def each(self) -> tuple[Position, ...] | None:
         """What `@each` stands for: every token where prompts have one length, else every name that all of them have.
 
-        Of names for one token in every prompt, the first that was given: it is measured once. None without prompts.
+        None without prompts.
         """
         if self._prompts is None:
             return None
@@ -55,10 +55,7 @@ class Places:
         if len({(len(pair), pair.start) for pair in pairs}) == 1:
             first = (Position("BOS"),) * pairs[0].start
             return (*first, *(Position("", index) for index in range(len(pairs[0]) - pairs[0].start)))
-        found: dict[tuple[int, ...], Position] = {}
-        for position in self.shared():
-            found.setdefault(self._prompts.indexes(position), position)
-        return tuple(found.values())
+        return self.shared()
 
     def shared(self) -> tuple[Position, ...]:
         """The named positions that all prompts have, from left to right; () without prompts."""
