@@ -214,6 +214,15 @@ class TestMovement:
         zero = checked(edges=[edge("a0.h0@A", "a1.h0<k>@A", source="zero")])
         assert zero.warnings == ()
 
+    def test_joined_ones_are_zero_only_if_no_token_changes_any(self):
+        warnings = checked(edges=[edge(["a0.h0@A", "a0.h0@END"], "a1.h0", join="senders")],
+                           nodes=[{"node": ["r1@A", "a2.h0@END"], "join": "senders"}]).warnings  # fmt: skip
+        assert len(warnings) == 2
+        assert all("@A is the same" in warning and "is 0" not in warning for warning in warnings)
+        assert all(warning.endswith("it adds nothing to what it is joined with") for warning in warnings)
+        (both,) = checked(nodes=[{"node": ["a1.h0@A", "a1.h1@A"], "join": "senders"}]).warnings
+        assert "a1.h0@A + a1.h1@A is 0" in both
+
 
 class TestOverlaps:
     """PAIRS: B and C are tokens 2 and 4 in pair 1, both 2 in pair 2; END is 5 and 3."""

@@ -193,18 +193,24 @@ class Movement:
         """Senders that are the same in both prompts, because no token differs (before) there."""
         if self.prompts is None or not self.prompts.paired or not isinstance(claim.how.source, Counterfactual):
             return
-        for sender in senders:
-            places = None if sender.position is None else self.places.indexes(sender.position)
-            if places is None or not (self.shape.causal or isinstance(sender.node, Input)):
-                continue
-            alone = isinstance(sender.node, Input)
-            if not any(_differs(pair, at, alone) for pair, at in zip(self.prompts.pairs, places, strict=True)):
-                where = f"at {sender.position}" if alone else f"up to {sender.position}"
-                yield Remark(
-                    Verdict.UNCHANGED,
-                    f"{sender} is the same in clean and corrupted prompts, which have the same tokens {where}: "
-                    f"{claim_arrow(claim)} is 0",
-                )
+        distinct = tuple(dict.fromkeys(senders))
+        same = {sender: where for sender in distinct if (where := self._same_tokens(sender, self.prompts))}
+        for sender, where in same.items():
+            told = f"{sender} is the same in clean and corrupted prompts, which have the same tokens {where}"
+            if len(same) == len(distinct):
+                yield Remark(Verdict.UNCHANGED, f"{told}: {claim_arrow(claim)} is 0")
+            else:
+                yield Remark(Verdict.PARTLY, f"{told}: it adds nothing to what it is joined with")
+
+    def _same_tokens(self, sender: Address, prompts: PromptSet) -> str | None:
+        """Where what a sender is computed from has the same tokens in both prompts of every pair; None = nowhere."""
+        places = None if sender.position is None else self.places.indexes(sender.position)
+        alone = isinstance(sender.node, Input)
+        if places is None or not (self.shape.causal or alone):
+            return None
+        if any(_differs(pair, at, alone) for pair, at in zip(prompts.pairs, places, strict=True)):
+            return None
+        return f"at {sender.position}" if alone else f"up to {sender.position}"
 
 
 def _moves(node: Address) -> bool:
