@@ -432,6 +432,10 @@ class TestFiles:
         path = self.write(tmp_path, model="./model", pairs=pairs, edges=[edge("a0.h0", "logits")])
         with pytest.raises(SpecError, match=r"'\./model' has none; write token ids"):
             check(path)
+        prompts = {"pairs": PAIRS, "bos": True}
+        path = self.write(tmp_path, model="./model", prompts=prompts, edges=[edge("a0.h0", "logits")])
+        with pytest.raises(SpecError, match=r"bos: true needs a tokenizer, .* begin the ids with it, without bos:"):
+            check(path)
         path = self.write(tmp_path, model=str(WORDS), pairs=pairs, edges=[edge("a0.h0@BOS", "a1.h0<k>")])
         assert check(path).prompts is not None
 

@@ -482,8 +482,8 @@ def test_what_cannot_be_estimated_is_said(tiny_model):
     for claim, method, reason in (
         (chain("a0.h1", "a1.h2<q>", "logits"), "eap", "a chain has no estimate"),
         (edge("a0.h1", "a1.h2<q>"), "atp", "atp estimates nodes; for edges write method: eap"),
-        (edge("a0.h1", ["a1.h2<k>", "a2.h0<q>"]), "eap", "own view of shared keys or values, joined with others"),
-        (edge("a0.h1", "a1.h2<k>"), "eap-ig-edges", "name the shared head"),
+        (edge("a0.h1", ["a1.h2<k>", "a2.h0<q>"]), "eap", r"own view of .* joined with others; name .* \(a1\.kv1<k>\)"),
+        (edge("a0.h1", "a1.h1<v>"), "eap-ig-edges", r"name the shared head \(a1\.kv0<v>\)"),
         (node("r1.mid"), "eap-ig-activations", "the stream between attention and MLP"),
     ):
         with pytest.raises(RefusedError, match=reason):

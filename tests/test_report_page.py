@@ -776,7 +776,7 @@ def test_svg_stands_alone(show, run):
         ]
         assert len(dashed) == sum(row.effect < 0 for row in kept if row.kind == "edge")
         assert {path.get("stroke") for path in dashed} == {"rgb(209, 72, 10)"}
-        assert "experiments shown; significant alone" in "".join(root.itertext())
+        assert "experiments shown; intervals without 0 alone" in "".join(root.itertext())
         page.set_content(text)  # a browser draws it by itself
         assert page.locator("svg").bounding_box()["width"] > 200
 

@@ -206,7 +206,9 @@ class _Check:
                 f"no tokenizer for {location.name} on this machine"
             )
         elif loaded.unchecked:
-            self.findings.add(at, f"text needs a tokenizer, and '{location.name}' has none; write token ids")
+            needs = "bos: true" if spec.bos is True else "text"
+            instead = "begin the ids with it, without bos:" if spec.bos is True else "write token ids"
+            self.findings.add(at, f"{needs} needs a tokenizer, and '{location.name}' has none; {instead}")
         return loaded.prompts
 
     def _names(self, spec: PromptsSpec) -> frozenset[str] | None:

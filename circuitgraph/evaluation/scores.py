@@ -28,7 +28,7 @@ from circuitgraph.stats import intervals, normalized
 Floats = NDArray[np.float64]
 
 ROUNDED = 6
-"""Decimals, as shares of the gap, to which changes are told apart when they are ordered."""
+"""Decimals, as shares of the gap, to which circuits are told apart when they are ordered: float32 has no more."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class _Scores:
         fixed = without_alternative(self.agenda.aim)
         if not known or hypothesis is None:
             return RandomCircuits(self.agenda.seed, values, None, None, None, None, fixed)
-        below = sum(value < hypothesis for value in known) / len(known)
+        below = sum(round(value, ROUNDED) < round(hypothesis, ROUNDED) for value in known) / len(known)
         return RandomCircuits(self.agenda.seed, values, float(np.median(known)), min(known), max(known), below, fixed)
 
     def _curve(self) -> Curve:

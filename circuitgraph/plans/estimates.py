@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import MLP, Address, Feature, Head, Neuron, Node, Port, Residual, SaeError
+from circuitgraph.nodes import MLP, Address, Feature, Head, KVHead, Neuron, Node, Port, Residual, SaeError
 from circuitgraph.plans.types import Experiment, Free, Mean, Recorded, Resample, Swap, Value
 from circuitgraph.spec.model import Align, EstimateMethod
 
@@ -85,8 +85,8 @@ def _reasons(experiment: Experiment, shape: ModelShape, method: EstimateMethod) 
     if method is EstimateMethod.ATP and terms:
         yield "atp estimates nodes; for edges write method: eap"
     together = held(experiment, shape)
-    if any(_own_view(write.address, shape, isinstance(write, Recorded)) for write in together):
-        yield "one query head's own view of shared keys or values, joined with others; name the shared head (a0.kv0<k>)"
+    if shared := next(_shared_heads(together, shape), None):
+        yield f"one query head's own view of shared keys or values, joined with others; name the shared head ({shared})"
     if method is EstimateMethod.EAP_IG_EDGES:
         yield from _edge_reasons(experiment, shape)
     if method is EstimateMethod.EAP_IG_INPUTS and any(_by_name(source) for source in experiment.sources):
@@ -112,16 +112,20 @@ def _edge_reasons(experiment: Experiment, shape: ModelShape) -> Iterator[str]:
     if any(isinstance(write, Swap) for write in experiment.propagate.writes):
         yield "eap-ig-edges follows one change; edges patched together have several"
     written = [write for write in experiment.propagate.writes if not isinstance(write, Swap)]
-    if any(_own_view(write.address, shape, isinstance(write, Recorded)) for write in written):
-        yield "eap-ig-edges writes to shared keys or values; name the shared head (a0.kv0<k>)"
+    if shared := next(_shared_heads(written, shape), None):
+        yield f"eap-ig-edges writes to shared keys or values; name the shared head ({shared})"
 
 
-def _own_view(address: Address, shape: ModelShape, every: bool = True) -> bool:
-    """Whether an address means a query head's own view of keys or values that it shares."""
-    if not shape.grouped or not isinstance(address.node, Head):
-        return False
-    ports = address.ports or ((Port.K,) if every else ())
-    return Port.K in ports or Port.V in ports
+def _shared_heads(writes: Iterable[Value | Recorded], shape: ModelShape) -> Iterator[str]:
+    """The shared keys or values of which a write means a query head's own view: `a1.kv0<k>`."""
+    for write in writes:
+        node, ports = write.address.node, write.address.ports
+        if not ports and isinstance(write, Recorded):
+            ports = (Port.K, Port.V)
+        own = [port for port in ports if port in (Port.K, Port.V)]
+        if shape.grouped and isinstance(node, Head) and own:
+            shared = KVHead(node.layer, node.index // (shape.heads // shape.kv_heads))
+            yield f"{shared}<{','.join(own)}>"
 
 
 def _is_mid(node: Node) -> bool:

@@ -129,7 +129,7 @@ def _of_experiments(result: RunResult) -> list[tuple[str, str]]:
     sure = sum(row.significant for row in rows)
     methods = sorted({row.executor for row in result.rows} & set(EstimateMethod))
     how = f"<strong>ESTIMATED by {', '.join(methods)} from gradients, not measured</strong>" if methods else "measured"
-    found = [(how, f"<b>{escape(plural)}</b>, {sure:,} significant")]
+    found = [(how, f"<b>{escape(plural)}</b>, {sure:,} with an interval without 0")]
     verdicts = Counter(row.verdict for row in rows if row.verdict is not None)
     if verdicts:
         found.append(("expectations", ", ".join(f"<b>{many:,}</b> {escape(name)}" for name, many in verdicts.items())))
@@ -147,7 +147,7 @@ def _alike(comparison: Comparison) -> str:
             ends = "" if value.low is None or value.high is None else f" [{number(value.low)}, {number(value.high)}]"
             parts.append(f"{name} <b>{number(value.value)}</b>{ends}")
     if flips := len(comparison.flips()):
-        parts.append(f"{flips:,} of opposite sign")
+        parts.append(f"{flips:,} of opposite sign, with neither interval on 0")
     return " · ".join([*parts, "paired" if comparison.paired else "not paired" if comparison.paired is False else ""])
 
 

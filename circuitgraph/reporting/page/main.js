@@ -38,7 +38,7 @@ function sayShown(shown) {
   if (measured < shown.length) parts.push(`${whole(shown.length - measured)} ${now.mode === "difference" ? "in one run alone" : now.pair ? "in the other run alone" : "not measured"}`);
   if (state.min) parts.push(`|${now.mode === "difference" ? "difference" : "effect"}| at least ${number(state.min)}`);
   if (state.top) parts.push(`the ${whole(state.top)} strongest`);
-  if (state.sure) parts.push("significant alone");
+  if (state.sure) parts.push("intervals without 0 alone");
   if (state.node) parts.push(`at ${state.node} alone`);
   if (sheet.all > many) parts.push(`this page holds the ${whole(many)} strongest of ${whole(sheet.all)}, all others are ` +
     `at most ${number(sheet.least)}`);
