@@ -23,7 +23,8 @@ import typer
 
 from circuitgraph.cli import app
 
-PAGES = tuple(Path(__file__).with_name(f"{name}.md") for name in ("methods", "attribution", "four-techniques"))
+NAMES = ("methods", "attribution", "four-techniques", "evaluate", "induction-mini")
+PAGES = tuple(Path(__file__).with_name(f"{name}.md") for name in NAMES)
 SHOWN = re.compile(
     r"(?:```yaml\n(?P<spec>(?:(?!```)[^\n]*\n)*)```\n\n)?"
     r"(?P<command>    circuitgraph [^\n]*)\n\n"

@@ -82,8 +82,8 @@ METHODS = script("make_methods")
 SHOWN = [example for path in METHODS.PAGES for example in METHODS.shown(path.read_text(encoding="utf-8"))]
 
 
-def test_every_technique_is_shown():
-    assert len(SHOWN) == 14
+def test_every_technique_and_evaluation_is_shown():
+    assert len(SHOWN) == 20
     assert all(output for _, _, output in SHOWN)
 
 

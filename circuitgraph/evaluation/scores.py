@@ -28,7 +28,7 @@ from circuitgraph.stats import intervals, normalized
 Floats = NDArray[np.float64]
 
 ROUNDED = 6
-"""Decimals, as shares of the gap, to which circuits are told apart when they are ordered: float32 has no more."""
+"""Decimals, as shares of the gap, to which circuits are told apart: float32 has no more."""
 
 
 @dataclass(frozen=True)
@@ -141,4 +141,7 @@ class _Scores:
 
 
 def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    """A share that is less than rounding is 0: nothing may be found in its sign."""
+    if np.isnan(value):
+        return None
+    return 0.0 if round(float(value), ROUNDED) == 0 else float(value)
