@@ -23,7 +23,7 @@ import typer
 
 from circuitgraph.cli import app
 
-NAMES = ("methods", "attribution", "four-techniques", "evaluate", "induction-mini")
+NAMES = ("methods", "attribution", "four-techniques", "evaluate", "induction-mini", "ioi-mini")
 PAGES = tuple(Path(__file__).with_name(f"{name}.md") for name in NAMES)
 SHOWN = re.compile(
     r"(?:```yaml\n(?P<spec>(?:(?!```)[^\n]*\n)*)```\n\n)?"

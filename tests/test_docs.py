@@ -83,7 +83,7 @@ SHOWN = [example for path in METHODS.PAGES for example in METHODS.shown(path.rea
 
 
 def test_every_technique_and_evaluation_is_shown():
-    assert len(SHOWN) == 20
+    assert len(SHOWN) == 21
     assert all(output for _, _, output in SHOWN)
 
 

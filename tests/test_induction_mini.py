@@ -97,3 +97,13 @@ def test_key_composition_is_what_numpy_finds(pairs: tuple[Pair, ...], verdicts: 
     measured = [frame.loc[f"a0.h3@B1 → a1.h{head}<k>@B1", "effect"] for head in range(4)]
     np.testing.assert_allclose(measured, effects.mean(1), atol=1e-4)
     assert all(effect < -2 for effect in measured)
+
+
+def test_what_does_nothing_to_the_circuit_changes_exactly_nothing():
+    """The controls' senders carry what the other run has, with and without their edges: float32 differs by 1e-8."""
+    (found,) = cg.evaluate(SPEC, random=0, curve="none").metrics
+    others = next(drop for drop in found.dropped if drop.name == "others")
+    assert (others.change.value, others.change.low, others.change.high) == (0, 0, 0)
+    previous = next(drop for drop in found.dropped if drop.name == "previous")
+    assert previous.change.value is not None
+    assert previous.change.value < -0.5
