@@ -214,6 +214,12 @@ class TestMovement:
         zero = checked(edges=[edge("a0.h0@A", "a1.h0<k>@A", source="zero")])
         assert zero.warnings == ()
 
+    def test_before_all_attention_a_node_is_made_of_its_own_token(self):
+        after_it = edge("m0@END", "a1.h0<k>@END")
+        assert checked(edges=[after_it]).warnings == ()
+        (warning,) = checked(edges=[after_it], shape={"parallel": True}).warnings
+        assert "m0@END is the same in clean and corrupted prompts, which have the same tokens at END" in warning
+
     def test_joined_ones_are_zero_only_if_no_token_changes_any(self):
         warnings = checked(edges=[edge(["a0.h0@A", "a0.h0@END"], "a1.h0", join="senders")],
                            nodes=[{"node": ["r1@A", "a2.h0@END"], "join": "senders"}]).warnings  # fmt: skip

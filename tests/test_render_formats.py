@@ -309,6 +309,8 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "taken.svg").mkdir()
     with pytest.raises(FileError, match="taken"):
         render(mini(), tmp_path / "taken.svg")
+    with pytest.raises(FileError, match=r"cannot write '.*xx\.svg': File name too long"):
+        render(mini(), tmp_path / f"{'x' * 300}.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.svg"]
 
 

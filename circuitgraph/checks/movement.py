@@ -22,7 +22,7 @@ from circuitgraph.graph.claims import (
     claim_arrow,
 )
 from circuitgraph.graph.shape import ModelShape
-from circuitgraph.nodes import Address, Attention, Head, Input, KVHead, Logits, Port, Position
+from circuitgraph.nodes import Address, Attention, Head, KVHead, Logits, Port, Position
 from circuitgraph.prompts.pairs import Pair, PromptSet
 
 Hits = tuple[bool, ...] | None
@@ -205,7 +205,8 @@ class Movement:
     def _same_tokens(self, sender: Address, prompts: PromptSet) -> str | None:
         """Where what a sender is computed from has the same tokens in both prompts of every pair; None = nowhere."""
         places = None if sender.position is None else self.places.indexes(sender.position)
-        alone = isinstance(sender.node, Input)
+        # What stands before all attention is made of its own token.
+        alone = self.shape.read_at(sender.node) <= 0 and not isinstance(sender.node, Head | Attention | KVHead)
         if places is None or not (self.shape.causal or alone):
             return None
         if any(_differs(pair, at, alone) for pair, at in zip(prompts.pairs, places, strict=True)):
