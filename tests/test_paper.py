@@ -87,7 +87,7 @@ def test_an_arrow_shows_the_strongest_whose_interval_leaves_out_0() -> None:
     )
     assert arrow.tooltip.count("passed over") == 1
     assert "of those whose interval leaves out 0 if there are any" in legend_of(picture)
-    passed = "Larger effects that are not shown, as their intervals contain 0: low@END → high@END <q>: +5.00."
+    passed = "Larger effects that are not shown, as their intervals contain 0: a0.h1@END → a2.h0<q>@END: +5.00."
     assert passed in legend_of(picture)
     assert "|effect| = 2.00" in legend_of(picture)
 

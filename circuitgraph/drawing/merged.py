@@ -102,14 +102,13 @@ def stronger(arcs: Sequence[Arc], found: Finding, shown: Row | None) -> list[Row
     return sorted((r for r in rows.values() if abs(r.effect) > abs(shown.effect)), key=lambda r: -abs(r.effect))
 
 
-def passed_over(folded: Folded, keys: Mapping[Spot, str], found: Finding, shown: Sequence[Row | None]) -> list[str]:
-    """Of each arrow that does not show its largest effect, that effect: `low@END → high@END <q>: +5.00`."""
-    lines = []
-    for arc, arcs, row in zip(folded.diagram.arcs, folded.merged, shown, strict=True):
-        if row is not None and (larger := stronger(arcs, found, row)):
-            port = "" if arcs[0].ports is None else port_name(arcs[0].ports)
-            lines.append(f"{ends_of(keys, arc, port)}: {signed(larger[0].effect)}")
-    return lines
+def passed_over(folded: Folded, found: Finding, shown: Sequence[Row | None]) -> list[str]:
+    """Of each arrow that does not show its largest effect, that effect: `a0.h1@END → a2.h0<q>@END: +5.00`.
+
+    By its own name: a box need not stand at the position at which each of its nodes acts.
+    """
+    larger = (stronger(arcs, found, row) for arcs, row in zip(folded.merged, shown, strict=True))
+    return [f"{isolated(rows[0].label)}: {signed(rows[0].effect)}" for rows in larger if rows]
 
 
 def letters(arrows: Sequence[Arrow]) -> tuple[Panel, ...]:

@@ -102,7 +102,7 @@ def grouped(
         drawn=found if lines else None,
         style=Style.PAPER,
         inside=sum(map(different, folded.inside.values())),
-        passed=passed_over(folded, keys, part.found, shown_rows),
+        passed=passed_over(folded, part.found, shown_rows),
     )
     inline = [ring for spot in keys for ring in rings(looks[spot], placed.boxes[spot])]
     marks = (*letters(lines), *inline, *tags(lines, nodes, ()))
