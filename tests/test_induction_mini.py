@@ -107,3 +107,12 @@ def test_what_does_nothing_to_the_circuit_changes_exactly_nothing():
     previous = next(drop for drop in found.dropped if drop.name == "previous")
     assert previous.change.value is not None
     assert previous.change.value < -0.5
+
+
+def test_no_random_circuit_is_below_one_that_does_as_little():
+    """All are 0 but for float32, whose noise would put some below."""
+    (found,) = cg.evaluate(SPEC, overrides=["edges=[{sender: a0.h0@B1, receiver: a1.h0<k>@B1}]"],
+                           random=8, curve="none").metrics  # fmt: skip
+    assert found.circuit.faithfulness.value == 0
+    assert set(found.random.faithfulness) == {0}
+    assert found.random.below == 0
