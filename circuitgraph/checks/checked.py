@@ -206,8 +206,9 @@ class _Check:
                 f"no tokenizer for {location.name} on this machine"
             )
         elif loaded.unchecked:
-            needs = "bos: true" if spec.bos is True else "text"
-            instead = "begin the ids with it, without bos:" if spec.bos is True else "write token ids"
+            needs, instead = "text", "write token ids"
+            if spec.bos is True:
+                needs, instead = "bos: true", "begin the ids with it, without bos:"
             self.findings.add(at, f"{needs} needs a tokenizer, and '{location.name}' has none; {instead}")
         return loaded.prompts
 

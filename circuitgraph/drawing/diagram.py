@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from circuitgraph.graph.claims import ChainClaim, CircuitGraph, Claim, EdgeClaim, Group, NodeClaim, claim_id
 from circuitgraph.graph.shape import ModelShape
@@ -309,9 +309,9 @@ def _in_cycles(below: Mapping[T, set[T]]) -> set[T]:
         left = inner
 
 
-def _topological(below: Mapping[T, set[T]], order: Mapping[T, object]) -> list[T]:
-    """All vertices, lower ones first, ties in the given order; a cycle is broken at its first vertex."""
-    left, done = sorted(below, key=lambda v: order[v]), list[T]()  # type: ignore[arg-type]  # the values are orderable
+def _topological(below: Mapping[T, set[T]], order: Mapping[T, Any]) -> list[T]:
+    """All vertices, lower ones first, ties by `order`, of whatever sorts; a cycle is broken at its first vertex."""
+    left, done = sorted(below, key=lambda v: order[v]), list[T]()
     while left:
         waiting = set(left)
         chosen = next((v for v in left if not below[v] & waiting - {v}), left[0])

@@ -144,7 +144,7 @@ def _head_spot(layer: int, index: int, port: Port, shape: ModelShape) -> Spot:
     site = Site(PORT_SITES[port], layer)
     if port in (Port.Q, Port.PATTERN) or not shape.grouped:
         return Spot(site, index)
-    return Spot(site, index * shape.kv_heads // shape.heads, view=index)
+    return Spot(site, shape.kv_head(index), view=index)
 
 
 def layer_after(spots: tuple[Spot, ...], shape: ModelShape) -> int | None:

@@ -199,7 +199,7 @@ def _targets(receiver: Address, shape: ModelShape) -> Iterator[Address]:
         case Head(layer, index):
             for port in ports:
                 if port is not Port.Q and shape.grouped:
-                    shared = KVHead(layer, index * shape.kv_heads // shape.heads)
+                    shared = KVHead(layer, shape.kv_head(index))
                     raise InputError(
                         f"{node}<{port}> is one query head's view of keys and values that its group shares; "
                         f"in a circuit as a whole write {shared}<{port}>"

@@ -54,6 +54,10 @@ class ModelShape:
         """Whether query heads share keys and values."""
         return self.kv_heads < self.heads
 
+    def kv_head(self, head: int) -> int:
+        """The index of the keys and values that a query head reads."""
+        return head * self.kv_heads // self.heads
+
     def written_at(self, node: Node) -> int:
         """The first point of the residual stream that a change of `node`'s output reaches."""
         match node:

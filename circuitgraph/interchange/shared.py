@@ -57,6 +57,6 @@ def of_query_heads(edge: Edge, shape: ModelShape) -> Iterable[Edge]:
 def _shared(edge: Edge, shape: ModelShape) -> Edge | None:
     match edge.target:
         case Address(Head(layer, index), (Port.K | Port.V,) as ports) if shape.grouped:
-            return Edge(edge.sender, Address(KVHead(layer, index * shape.kv_heads // shape.heads), ports))
+            return Edge(edge.sender, Address(KVHead(layer, shape.kv_head(index)), ports))
         case _:
             return None

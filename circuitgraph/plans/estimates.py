@@ -124,7 +124,7 @@ def _shared_heads(writes: Iterable[Value | Recorded], shape: ModelShape) -> Iter
             ports = (Port.K, Port.V)
         own = [port for port in ports if port in (Port.K, Port.V)]
         if shape.grouped and isinstance(node, Head) and own:
-            shared = KVHead(node.layer, node.index // (shape.heads // shape.kv_heads))
+            shared = KVHead(node.layer, shape.kv_head(node.index))
             yield f"{shared}<{','.join(own)}>"
 
 

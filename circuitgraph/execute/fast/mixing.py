@@ -36,7 +36,7 @@ def mixed_again(
         [batch, experiments, tokens, d_model]
     """
     rule, shape = model.rules[layer], model.shape
-    groups = [head * shape.kv_heads // shape.heads for head in heads]
+    groups = [shape.kv_head(head) for head in heads]
     positions = torch.arange(kept.length, device=model.device)
     asking = positions[None, start:] if read is None else read
     q = _chosen(kept[Site(SiteKind.Q, layer)][:, start:], heads)
